@@ -1,0 +1,62 @@
+# Every target makes .venv and installs what it needs; a second run starts at once.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := settings.ini setup.py pyproject.toml
+LESSONS := $(sort $(wildcard nbs/[0-9]*.ipynb))
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lab export lessons bench images hooks clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/run: $(SOURCES)
+	@echo "== Installing the course into .venv (the first time this takes some minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/dev: .venv/run
+	@echo "== Installing what the tests and the lessons need"
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+.venv/bench: .venv/dev
+	@echo "== Installing what the benchmarks compare with"
+	@$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
+run: .venv/run  ## train on the default pictures and show the mistakes: pictures under runs/
+	@$(BIN)/transfer-lessons run
+
+test: .venv/dev  ## style, every lesson run as a test, pytest with the browser tests
+	@echo "== Style" && $(BIN)/ruff check .
+	@echo "== Every lesson, top to bottom" && $(BIN)/nbdev-test --n_workers 1 --timing --do_print
+	@echo "== Tests" && $(BIN)/python -m pytest
+
+lab: .venv/dev  ## open the lessons in JupyterLab
+	@$(BIN)/jupyter lab nbs
+
+export: .venv/dev  ## write transfer_lessons/ and README.md from the notebooks
+	@echo "== Writing the library from nbs/" && $(BIN)/nbdev-export
+	@echo "== Writing README.md from nbs/index.ipynb"
+	@$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
+	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9]{2}_[a-z_]+\.ipynb)#(nbs/\1#g' README.md && rm README.md.bak
+
+lessons: export  ## run every lesson and store its outputs
+	@for lesson in $(LESSONS); do \
+		echo "== $$lesson" && $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute \
+			--inplace $$lesson || exit 1; done
+	@$(BIN)/nbdev-clean
+
+bench: .venv/bench  ## measure against fastai and bare PyTorch, in one run
+	@$(BIN)/python benchmarks/loop.py
+	@$(BIN)/python benchmarks/fastai_epoch.py
+	@$(BIN)/python benchmarks/imports.py
+
+hooks: .venv/dev  ## clean notebooks at every commit
+	@$(BIN)/nbdev-install-hooks
+
+clean:  ## remove what was built, .venv included
+	rm -rf .venv build dist runs models *.egg-info

@@ -1,0 +1,99 @@
+"""The command line: `transfer-lessons run` trains on the default pictures, `lessons` copies the course."""
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+
+def save_plot(plot, file: Path, **options) -> None:
+    "Draw with `plot(**options)` and save what it drew."
+    import matplotlib.pyplot as plt
+    plot(**options)
+    plt.gcf().savefig(file, dpi=110, bbox_inches="tight")
+    plt.close("all")
+    print(f"   picture: {file}")
+
+
+def run(folder: Path, seed: int = 42) -> None:
+    "From pretrained weights to a fine-tuned model and its mistakes, offline."
+    print("== Reading the library", flush=True)
+    import matplotlib
+    matplotlib.use("Agg")
+    import torch
+
+    from transfer_lessons.data import default_device, icons
+    from transfer_lessons.freezing import freeze_table
+    from transfer_lessons.interpretation import ClassificationInterpretation
+    from transfer_lessons.learner import vision_learner
+    from transfer_lessons.lr_finder import LRFind  # noqa: F401  adds lr_find to Learner
+
+    folder.mkdir(parents=True, exist_ok=True)
+    default_device()
+    torch.manual_seed(seed)
+    dls = icons(valid_pct=0.25, seed=seed, size=96)
+    print(f"== Data: {len(dls.train.pictures)} drawings to learn from, {len(dls.valid.pictures)} to check "
+          f"with, {len(dls.vocab)} kinds (OpenMoji, CC BY-SA 4.0)")
+    save_plot(dls.show_batch, folder / "batch.png")
+    learn = vision_learner(dls)
+
+    print("== Which learning rate for the new head? Trying 100, then putting everything back")
+    found = learn.lr_find()
+    print("   " + ", ".join(f"{rule} {lr:.1e}" for rule, lr in found.suggestions.items()))
+    save_plot(found.plot, folder / "lr_find.png")
+
+    print("== Training the head; the pretrained body is frozen")
+    learn.fit_one_cycle(3, 3e-3)
+    frozen = learn.validate()[1]
+
+    print("== Fine-tuning everything, early layers slowest")
+    learn.unfreeze()
+    print(freeze_table(learn.model, slice(3e-4, 3e-3)))
+    learn.fit_one_cycle(8, slice(3e-4, 3e-3))
+    print(f"   error {frozen:.3f} with a frozen body, {learn.validate()[1]:.3f} fine-tuned")
+    save_plot(learn.recorder.plot_loss, folder / "loss.png")
+    save_plot(learn.recorder.plot_sched, folder / "schedule.png")
+
+    print("== Where it still goes wrong")
+    interp = ClassificationInterpretation.from_learner(learn)
+    print(interp.most_confused(min_val=2))
+    save_plot(interp.plot_confusion_matrix, folder / "confusion_matrix.png")
+    save_plot(interp.plot_top_losses, folder / "top_losses.png", k=9)
+    learn.path = folder
+    print(f"   model: {learn.save('icons')}")
+
+
+def copy_lessons(folder: Path) -> None:
+    "Put the notebooks that came with the package into a folder, keeping those already there."
+    folder.mkdir(parents=True, exist_ok=True)
+    for lesson in sorted(files("transfer_lessons.lessons").iterdir(), key=lambda file: file.name):
+        target = folder / lesson.name
+        if lesson.name.endswith(".ipynb") and not target.exists():
+            target.write_bytes(lesson.read_bytes())
+            print(target)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    "Entry point of the command `transfer-lessons`."
+    parser = argparse.ArgumentParser(prog="transfer-lessons", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("run", help="train on the default pictures, offline")
+    train.add_argument("--folder", type=Path, default=Path("runs"), help="where pictures go")
+    copy = commands.add_parser("lessons", help="copy the notebooks into a folder")
+    copy.add_argument("folder", type=Path, nargs="?", default=Path("transfer_lessons_course"))
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "run":
+            run(given.folder)
+        else:
+            copy_lessons(given.folder)
+    except KeyboardInterrupt:
+        print("Stopped.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
