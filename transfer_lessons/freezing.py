@@ -4,27 +4,23 @@
 __all__ = ['LearningRate', 'n_parameters', 'model_blocks', 'layer_groups', 'group_parameters', 'freeze_to', 'freeze', 'unfreeze',
            'train_mode', 'spread_lrs', 'GroupRow', 'freeze_table']
 
-# %% ../nbs/05_freezing.ipynb #e47abae3
+# %% ../nbs/05_freezing.ipynb #9957a1ef
 import math
+import numbers
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from .data import Table
 
-# %% ../nbs/05_freezing.ipynb #a6c4b4c5
-def n_parameters(
-    module: nn.Module,
-) -> int:
+# %% ../nbs/05_freezing.ipynb #999b0466
+def n_parameters(module: nn.Module) -> int:
     "How many numbers a module can learn."
     return sum(parameter.numel() for parameter in module.parameters())
 
-def model_blocks(
-    module: nn.Module,
-) -> list[nn.Module]:  # in the order in which they are defined, which is that of the computation
-    "The blocks a network is made of: plain sequences, and whatever holds most of it, opened up."
+def model_blocks(module: nn.Module) -> list[nn.Module]:
+    "A network's blocks in order: plain sequences, and whatever holds most of it, opened up."
     def opened(part: nn.Module) -> list[nn.Module]:
         plain = type(part) in (nn.Sequential, nn.ModuleList)
         most = n_parameters(part) > n_parameters(module) / 2 and any(part.children())
@@ -42,9 +38,7 @@ def layer_groups(
     middle = -(-len(blocks) // 2)
     return [group for group in (blocks[:middle], blocks[middle:], [head]) if group]
 
-def group_parameters(
-    model: nn.Module,
-) -> list[list[nn.Parameter]]:  # a list a group, as `layer_groups` orders them
+def group_parameters(model: nn.Module) -> list[list[nn.Parameter]]:
     "The parameters of each layer group; those that belong to no block count as early ones."
     groups = [[p for block in group for p in block.parameters()] for group in layer_groups(model)]
     placed = {id(p) for group in groups for p in group}
@@ -74,10 +68,8 @@ def unfreeze(model: nn.Module) -> None:
     "Let every layer train."
     freeze_to(model, 0)
 
-# %% ../nbs/05_freezing.ipynb #6e9f2551
-def train_mode(
-    model: nn.Module,
-) -> None:
+# %% ../nbs/05_freezing.ipynb #0e5ae221
+def train_mode(model: nn.Module) -> None:
     "Training mode for what trains; frozen groups stay as they are, BatchNorm and dropout included."
     model.train()
     for group, parameters in zip(layer_groups(model), group_parameters(model), strict=True):
@@ -85,7 +77,7 @@ def train_mode(
             for block in group:
                 block.eval()
 
-# %% ../nbs/05_freezing.ipynb #8458dad2
+# %% ../nbs/05_freezing.ipynb #72ea4b59
 LearningRate = float | slice | Sequence[float]
 
 def spread_lrs(
@@ -97,36 +89,29 @@ def spread_lrs(
     `slice(last)` gives every group but the last a tenth, as in fastai. Raises `ValueError` for a
     rate that is not a positive number and for a slice that falls.
     """
-    if isinstance(lr, slice) and lr.start is None:
-        rates = [lr.stop / 10 if _is_rate(lr.stop) else lr.stop] * (n_groups - 1) + [lr.stop]
-    elif isinstance(lr, slice):
-        first, last = (_checked_rate(value, lr) for value in (lr.start, lr.stop))
+    if isinstance(lr, slice):
+        last = _checked_rate(lr.stop, lr)
+        first = last / 10 if lr.start is None else _checked_rate(lr.start, lr)
         if first > last:
             raise ValueError(f"{lr} falls: early layers would learn faster than the head. "
                              f"Did you mean slice({last:g}, {first:g})?")
-        steps = max(n_groups - 1, 1)
-        rates = [first * (last / first) ** (i / steps) for i in range(n_groups)]
-        rates[-1] = last
-    elif isinstance(lr, (list, tuple)):
-        rates = list(lr)
-    else:
-        rates = [lr] * n_groups
+        if lr.start is None:
+            return [first] * (n_groups - 1) + [last]
+        return [first * (last / first) ** (i / (n_groups - 1)) for i in range(n_groups - 1)] + [last]
+    rates = list(lr) if isinstance(lr, (list, tuple)) else [lr] * n_groups
     if len(rates) != n_groups:
         raise ValueError(f"{len(rates)} learning rates for {n_groups} layer groups: "
                          "give one a group, or a slice.")
     return [_checked_rate(rate, lr) for rate in rates]
 
-def _is_rate(value: object) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value > 0
-
 def _checked_rate(value: object, given: object) -> float:
-    if not _is_rate(value):
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value <= 0:
         raise ValueError(f"A learning rate is a positive number such as 3e-3, or "
                          f"slice(1e-6, 1e-4); got {given!r}.")
     return float(value)
 
-# %% ../nbs/05_freezing.ipynb #939dc547
+# %% ../nbs/05_freezing.ipynb #cc08f1a9
 class GroupRow(NamedTuple):
     "One layer group: how large it is, whether it trains, and how fast."
     group: int
@@ -140,13 +125,12 @@ def freeze_table(
     lr: LearningRate | None = None,  # shown a group where it is given
 ) -> Table:  # of `GroupRow`
     "What trains: the layer groups, their blocks, sizes, and learning rates."
-    groups, table = group_parameters(model), Table()
-    rates = ["" if lr is None else f"{r:.2g}" for r in spread_lrs(lr or 1.0, len(groups))]
-    for i, (group, parameters) in enumerate(zip(layer_groups(model), groups, strict=True)):
-        trains = sum(p.numel() for p in parameters if p.requires_grad)
-        size = sum(p.numel() for p in parameters)
-        word = "yes" if trains == size else "no" if not trains else "in part"
-        ends = dict.fromkeys((type(group[0]).__name__, type(group[-1]).__name__))
-        table.append(GroupRow(i, f"{len(group)}: {' ... '.join(ends)}", size, word,
-                              rates[i] if trains else ""))
+    table, groups = Table(), layer_groups(model)
+    rates = spread_lrs(1.0 if lr is None else lr, len(groups))
+    for i, (blocks, parameters) in enumerate(zip(groups, group_parameters(model), strict=True)):
+        kinds = dict.fromkeys((type(blocks[0]).__name__, type(blocks[-1]).__name__))
+        trains = any(parameter.requires_grad for parameter in parameters)
+        table.append(GroupRow(i, f"{len(blocks)}: {' ... '.join(kinds)}",
+                              sum(parameter.numel() for parameter in parameters),
+                              "yes" if trains else "no", f"{rates[i]:.2g}" if trains and lr else ""))
     return table

@@ -2,15 +2,14 @@
 
 # %% auto #0
 __all__ = ['adamw', 'cnn_learner', 'accuracy', 'error_rate', 'Recorder', 'Progress', 'set_rates', 'Learner', 'modes_kept',
-           'BlockRow', 'write_safely', 'read_checkpoint', 'vision_learner']
+           'write_safely', 'read_checkpoint', 'vision_learner']
 
-# %% ../nbs/07_learner.ipynb #92631f12
+# %% ../nbs/07_learner.ipynb #7810ccbc
 import contextlib
 import hashlib
 import json
 import math
 import os
-import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,34 +28,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from .backbones import Arch, DEFAULT_ARCH, vision_model
-from .data import ImageDataLoaders, Loader, Source, Table, load_picture, show_pictures, square
-from transfer_lessons.freezing import (
-    LearningRate,
-    freeze,
-    freeze_to,
-    group_parameters,
-    model_blocks,
-    spread_lrs,
-    train_mode,
-    unfreeze,
-)
+from .backbones import DEFAULT_ARCH, Arch, vision_model
+from .data import ImageDataLoaders, Loader, Pictures, Source, Table, show_pictures
+from . import freezing
+from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
 from .losses import cross_entropy, softmax
 from .schedules import one_cycle, one_cycle_momentum, sgdr, sgdr_epochs
 
-# %% ../nbs/07_learner.ipynb #09f246a6
-def accuracy(
-    logits: Tensor,  # [N, classes]
-    targets: Tensor,  # [N], int64
-) -> float:  # 0 to 1
-    "The share of pictures whose largest logit is the right one."
+# %% ../nbs/07_learner.ipynb #ae375c8d
+def accuracy(logits: Tensor, targets: Tensor) -> float:
+    "The share (0 to 1) of pictures [N, classes] whose largest logit is that of their target [N]."
     return (logits.argmax(1) == targets).double().mean().item()
 
-def error_rate(
-    logits: Tensor,  # [N, classes]
-    targets: Tensor,  # [N], int64
-) -> float:  # 0 to 1
-    "The share of pictures that are taken for another class."
+def error_rate(logits: Tensor, targets: Tensor) -> float:
+    "The share (0 to 1) of pictures that are taken for another class than their target."
     return 1 - accuracy(logits, targets)
 
 # %% ../nbs/07_learner.ipynb #85e071a0
@@ -88,11 +73,11 @@ class Recorder:
         axes[1].plot(self.moms, color="C0")
         axes[1].set(xlabel="step", ylabel="momentum", title="Momentum")
 
-# %% ../nbs/07_learner.ipynb #e5b60a0f
+# %% ../nbs/07_learner.ipynb #7eaff55b
 class Progress:
     "Shows a run as it goes: a table of epochs, and a bar for the epoch under way."
-    def __init__(self, columns: Sequence[str], n_epoch: int):
-        self.rows, self.columns, self.n_epoch = Table(), columns, n_epoch
+    def __init__(self, n_epoch: int = 1):
+        self.rows, self.n_epoch = Table(), n_epoch
         self.handle = self.bar = None
         self.notebook = "ipykernel" in sys.modules
 
@@ -117,8 +102,7 @@ class Progress:
         if self.notebook:
             self._show("")
         else:
-            lines = repr(self.rows).splitlines()
-            print(*(lines if len(self.rows) == 1 else lines[-1:]), sep="\n")
+            print(*repr(self.rows).splitlines()[0 if len(self.rows) == 1 else -1:], sep="\n")
 
     def close(self) -> None:
         if self.bar is not None:
@@ -150,7 +134,7 @@ def set_rates(
         elif momentum is not None and "momentum" in group:
             group["momentum"] = momentum
 
-# %% ../nbs/07_learner.ipynb #d081ea54
+# %% ../nbs/07_learner.ipynb #f2aadf72
 class Learner:
     "A model, its data, its loss and what happened so far; the methods train it."
     def __init__(
@@ -166,20 +150,19 @@ class Learner:
         self.model = model.to(dls.device, memory_format=torch.channels_last)
         self.metrics = [metrics] if callable(metrics) else list(metrics)
         self.recorder, self.opt = Recorder(), None
-        self.amp_dtype = self.scaler = None  # set by to_fp16 and to_bf16
         self.resume_from = None  # set by load, used by fit(start_epoch=...)
 
     def freeze_to(self, n: int) -> None:
         "Let the layer groups from the n-th on train, and no other; negative counts from the end."
-        freeze_to(self.model, n)
+        freezing.freeze_to(self.model, n)
 
     def freeze(self) -> None:
         "Let the head train, and nothing else."
-        freeze(self.model)
+        freezing.freeze(self.model)
 
     def unfreeze(self) -> None:
         "Let every layer train."
-        unfreeze(self.model)
+        freezing.unfreeze(self.model)
 
     def n_groups(self) -> int:
         "How many layer groups the model has."
@@ -189,42 +172,25 @@ class Learner:
         "A new optimizer with one parameter group a layer group."
         return self.opt_func([{"params": group} for group in group_parameters(self.model)], lr=1e-3)
 
-# %% ../nbs/07_learner.ipynb #1fb140c6
+# %% ../nbs/07_learner.ipynb #43cde08f
 @patch
-def forward(
-    self: Learner,
-    xb: Tensor,  # [B, 3, H, W], float, 0 to 1
-) -> Tensor:  # logits [B, classes], float32
-    "The model's logits, computed in the precision chosen by `to_fp16` or `to_bf16`."
-    if self.amp_dtype is None:
-        logits = self.model(xb)
-    else:
-        with torch.autocast(xb.device.type, dtype=self.amp_dtype):
-            logits = self.model(xb)
-        logits = logits.float()
+def forward(self: Learner, xb: Tensor) -> Tensor:
+    "The model's logits; raises `ValueError` where their number is not that of the classes."
+    logits = self.model(xb)
     if logits.shape[-1] != len(self.dls.vocab):
         raise ValueError(f"The head gives {logits.shape[-1]} numbers a picture, but there are "
                          f"{len(self.dls.vocab)} classes: give it n_classes={len(self.dls.vocab)}.")
     return logits
 
 @patch
-def train_step(
-    self: Learner,
-    xb: Tensor,  # [B, 3, H, W], float, 0 to 1
-    yb: Tensor,  # [B], int64
-) -> float:
+def train_step(self: Learner, xb: Tensor, yb: Tensor) -> float:
     "One step of training; a loss that is no number raises `FloatingPointError`, weights untouched."
     loss = self.loss_func(self.forward(xb), yb)
     value = loss.item()
     if not math.isfinite(value):
         raise FloatingPointError(f"The loss is {value}")
-    if self.scaler is None:
-        loss.backward()
-        self.opt.step()
-    else:
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.opt)
-        self.scaler.update()
+    loss.backward()
+    self.opt.step()
     self.opt.zero_grad(set_to_none=True)
     return value
 
@@ -273,7 +239,7 @@ def validate(
     values = (metric(logits, targets) for metric in self.metrics)
     return self.loss_func(logits, targets).item(), *(float(value) for value in values)
 
-# %% ../nbs/07_learner.ipynb #a2b2b29b
+# %% ../nbs/07_learner.ipynb #54b0d72c
 @patch
 def fit(
     self: Learner,
@@ -297,7 +263,7 @@ def fit(
     if start_epoch:
         self._resume(start_epoch)
     names = ["epoch", "train_loss", "valid_loss", *(m.__name__ for m in self.metrics), "seconds"]
-    progress, epoch = Progress(names, n_epoch), start_epoch
+    progress, epoch = Progress(n_epoch), start_epoch
     try:
         with modes_kept(self.model):
             for epoch in range(start_epoch, n_epoch):
@@ -383,87 +349,39 @@ def fit_sgdr(
     self.fit(sgdr_epochs(n_cycles, cycle_len, cycle_mult), lr_max,
              partial(sgdr, n_cycles=n_cycles, cycle_mult=cycle_mult), None, start_epoch, checkpoint)
 
-# %% ../nbs/07_learner.ipynb #3796d2df
+# %% ../nbs/07_learner.ipynb #4abb3003
 @patch
 def predict(
     self: Learner,
     source: Source,  # a file, or a Pillow image
 ) -> tuple[str, int, Tensor]:  # class name, class number, probabilities [classes]
     "What the model takes one picture for."
-    picture = np.array(square(load_picture(source), self.dls.size))
-    xb = torch.from_numpy(picture).permute(2, 0, 1)[None].to(self.dls.device).float() / 255
-    with modes_kept(self.model), torch.no_grad():
-        self.model.eval()
-        probabilities = softmax(self.forward(xb))[0].cpu()
+    one = Loader(Pictures([source], [0], self.dls.size), 1, self.dls.device)
+    probabilities = self.get_preds(one)[0][0]
     number = int(probabilities.argmax())
     return self.dls.vocab[number], number, probabilities
 
 @patch
-def show_results(
-    self: Learner,
-    max_n: int = 8,  # pictures
-) -> None:
+def show_results(self: Learner, max_n: int = 8) -> None:
     "Draw validation pictures with what they are and what the model takes them for."
-    loader = self.dls.valid
-    chosen = torch.linspace(0, len(loader.pictures) - 1, min(max_n, len(loader.pictures))).long()
-    pictures = [load_picture(loader.pictures.sources[i]) for i in chosen]
-    vocab, found = self.dls.vocab, [self.predict(picture)[0] for picture in pictures]
-    is_ = [vocab[loader.pictures.targets[i]] for i in chosen]
-    show_pictures([square(p, self.dls.size) for p in pictures],
-                  [f"{a}: right" if a == b else f"{a}, taken for {b}"
-                   for a, b in zip(is_, found, strict=True)])
-
-# %% ../nbs/07_learner.ipynb #e0509cbd
-@patch
-def to_fp16(self: Learner) -> Learner:
-    "Compute in 16-bit floats where that is safe, with scaled gradients (needs a GPU)."
-    if self.dls.device.type != "cuda":
-        raise ValueError("to_fp16() needs a CUDA GPU; on the CPU take to_bf16().")
-    self.amp_dtype, self.scaler = torch.float16, torch.amp.GradScaler("cuda")
-    return self
+    pictures, titles, vocab = self.dls.valid.pictures, [], self.dls.vocab
+    chosen = np.linspace(0, len(pictures) - 1, min(max_n, len(pictures))).astype(int)
+    for i in chosen:
+        actual, found = vocab[pictures.targets[i]], self.predict(pictures.sources[i])[0]
+        titles.append(f"{actual}: right" if actual == found else f"{actual}, taken for {found}")
+    show_pictures([pictures[i][0] for i in chosen], titles)
 
 @patch
-def to_bf16(self: Learner) -> Learner:
-    "Compute in bfloat16 where that is safe: 16 bits with the range of 32."
-    self.amp_dtype, self.scaler = torch.bfloat16, None
-    return self
+def summary(self: Learner, lr: freezing.LearningRate | None = None) -> Table:
+    "The model's layer groups: their blocks and sizes, whether they train, how fast at `lr`."
+    return freezing.freeze_table(self.model, lr)
 
-# %% ../nbs/07_learner.ipynb #a45fb6ae
-class BlockRow(NamedTuple):
-    "One block of a model: what it gives for one picture, how large it is, whether it trains."
-    block: str
-    output: str
-    parameters: int
-    trains: str
-
-@patch
-def summary(self: Learner) -> Table:  # of `BlockRow`
-    "Every block of the model: its output for one picture, its size, whether it trains."
-    rows, hooks = Table(), []
-    def note(block: nn.Module, _: Any, output: Tensor) -> None:
-        sizes = [p.numel() for p in block.parameters()]
-        trains = any(p.requires_grad for p in block.parameters())
-        rows.append(BlockRow(type(block).__name__, "x".join(map(str, output.shape[1:])), sum(sizes),
-                             "yes" if trains else "no" if sizes else ""))
-    for block in model_blocks(self.model):
-        hooks.append(block.register_forward_hook(note))
-    try:
-        with modes_kept(self.model), torch.no_grad():
-            self.model.eval()(torch.zeros(1, 3, self.dls.size, self.dls.size, device=self.dls.device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return rows
-
-# %% ../nbs/07_learner.ipynb #2fcb06c2
-def write_safely(
-    file: Path,
-    data: bytes,
-) -> None:
+# %% ../nbs/07_learner.ipynb #cc3268fd
+def write_safely(file: Path, data: bytes) -> None:
     "Write a file whole or not at all: whatever happens, a file that was there before survives."
     file.parent.mkdir(parents=True, exist_ok=True)
     for stale in file.parent.glob(f".{file.name}.*.part"):
-        if not _is_running(int(stale.suffixes[-2][1:])):
+        if time.time() - stale.stat().st_mtime > 600:  # no save takes that long: its writer died
             stale.unlink(missing_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
@@ -477,13 +395,6 @@ def write_safely(
                       "Make room and save again.") from error
     finally:
         part.unlink(missing_ok=True)
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    return True
 
 # %% ../nbs/07_learner.ipynb #3f83cff6
 def _digest(tensors: dict[str, Tensor], info: str) -> str:
@@ -525,11 +436,9 @@ def save(
     write_safely(file, to_safetensors(tensors, {"info": info, "sha256": _digest(tensors, info)}))
     return file
 
-# %% ../nbs/07_learner.ipynb #3fe983f7
-def read_checkpoint(
-    file: Path,
-) -> tuple[dict[str, Tensor], dict]:  # tensors by name, and what was noted beside them
-    "Read a checkpoint; raises `ValueError` for a pickle, unopened, and for a damaged file."
+# %% ../nbs/07_learner.ipynb #76336c22
+def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], dict]:
+    "The tensors of a checkpoint, and what was noted beside them; raises `ValueError` for a pickle, unopened, and for a damaged file."
     if not file.exists():
         there = sorted(f.stem for f in file.parent.glob("*.safetensors"))
         raise FileNotFoundError(f"There is no checkpoint {file}. Saved are: {there}.")

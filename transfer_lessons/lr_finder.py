@@ -3,14 +3,13 @@
 # %% auto #0
 __all__ = ['Suggestion', 'minimum', 'steep', 'valley', 'slide', 'LRFind', 'untouched', 'suggest']
 
-# %% ../nbs/08_lr_finder.ipynb #165d3b29
+# %% ../nbs/08_lr_finder.ipynb #d2c5fae5
 import contextlib
 import io
 import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,32 +18,22 @@ from fastcore.basics import patch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .data import Loader
 from .freezing import spread_lrs, train_mode
 from .learner import Learner, Progress, modes_kept, set_rates
 from .schedules import exponential
 
-# %% ../nbs/08_lr_finder.ipynb #a00a04d4
-def minimum(
-    lrs: Sequence[float],  # increasing
-    losses: Sequence[float],  # smoothed, one a rate
-) -> float:
+# %% ../nbs/08_lr_finder.ipynb #acefa0ff
+def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
     "A tenth of the rate at the lowest loss."
     return float(lrs[int(np.argmin(losses))]) / 10
 
-def steep(
-    lrs: Sequence[float],
-    losses: Sequence[float],
-) -> float:
+def steep(lrs: Sequence[float], losses: Sequence[float]) -> float:
     "The rate at which the loss falls fastest, per step of ln(rate)."
     slopes = np.diff(losses) / np.diff(np.log(lrs))
     return float(lrs[int(np.argmin(slopes))])
 
-# %% ../nbs/08_lr_finder.ipynb #73e455f0
-def valley(
-    lrs: Sequence[float],
-    losses: Sequence[float],
-) -> float:
+# %% ../nbs/08_lr_finder.ipynb #86ff1c8e
+def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
     "The rate half way down the longest fall: in the middle of its middle third."
     start = best_start = best_length = 0
     for i in range(1, len(losses) + 1):
@@ -70,7 +59,7 @@ def slide(
         left, right = left - 1, right - 1
     return suggestion
 
-# %% ../nbs/08_lr_finder.ipynb #755887a7
+# %% ../nbs/08_lr_finder.ipynb #a55c48db
 Suggestion = Callable[[Sequence[float], Sequence[float]], float]
 
 class LRFind:
@@ -99,8 +88,8 @@ class LRFind:
             ax.plot(lr, loss, "osD^v"[i % 5], color=f"C{i}", ms=8, label=f"{name} {lr:.1e}")
         ax.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)",
                title="Loss while the learning rate grows")
-        top = self.losses[0] + max(self.losses[0] - min(self.losses), 0.1 * abs(self.losses[0]))
-        ax.set_ylim(top=min(top, max(self.losses) * 1.05))
+        low, fall = min(self.losses), max(self.losses[0] - min(self.losses), 0.1)
+        ax.set_ylim(low - 0.2 * fall, low + 2 * fall)  # the explosion at the end would flatten the rest
         ax.legend(title="suggestions")
 
     def _repr_png_(self) -> bytes:
@@ -109,14 +98,14 @@ class LRFind:
         figure.savefig(buffer, format="png", dpi=100)
         return buffer.getvalue()
 
-# %% ../nbs/08_lr_finder.ipynb #b1bba454
+# %% ../nbs/08_lr_finder.ipynb #c1e9acd5
 @contextlib.contextmanager
 def untouched(learn: Learner) -> Iterator[None]:
     "Whatever is trained inside, the learner and all random states end bit for bit as they were."
     parameters, model, generator = list(learn.model.parameters()), learn.model, learn.dls.train.generator
     state = {key: value.clone() for key, value in model.state_dict().items()}
     gradients = [p.grad for p in parameters]
-    kept = learn.opt, learn.scaler and learn.scaler.state_dict(), generator.get_state()
+    opt, order = learn.opt, generator.get_state()
     chance = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
     for parameter in parameters:
@@ -130,22 +119,15 @@ def untouched(learn: Learner) -> Iterator[None]:
                 value.copy_(state[key])
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        learn.opt = kept[0]
-        if learn.scaler is not None:
-            learn.scaler.load_state_dict(kept[1])
-        generator.set_state(kept[2])
+        learn.opt = opt
+        generator.set_state(order)
         torch.set_rng_state(chance[0])
         np.random.set_state(chance[1])  # noqa: NPY002
         random.setstate(chance[2])
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
 
-# %% ../nbs/08_lr_finder.ipynb #9e850181
-def _endless(loader: Loader) -> Iterator:
-    "Batches, one epoch after the other."
-    while True:
-        yield from loader
-
+# %% ../nbs/08_lr_finder.ipynb #da1a6990
 def suggest(
     lrs: list[float],
     losses: list[float],  # smoothed; the first that is no number ends the curve
@@ -161,7 +143,7 @@ def suggest(
                          "few to suggest one. Try a lower start_lr, or more num_it.")
     return {rule.__name__: rule(lrs, finite) for rule in suggest_funcs}
 
-# %% ../nbs/08_lr_finder.ipynb #310e9825
+# %% ../nbs/08_lr_finder.ipynb #697fba29
 @patch
 def lr_find(
     self: Learner,
@@ -169,7 +151,6 @@ def lr_find(
     end_lr: float = 10.0,
     num_it: int = 100,  # batches, one a rate
     suggest_funcs: Sequence[Suggestion] = (minimum, steep, valley, slide),
-    show_progress: bool = True,
 ) -> LRFind:
     """Train on batch after batch with a growing rate, then put everything back (Smith 2017).
 
@@ -182,14 +163,14 @@ def lr_find(
         raise ValueError(f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it}: the rate must grow, "
                          "over at least 20 batches. The usual: lr_find(1e-7, 10, 100).")
     lrs, losses, average, best = [], [], 0.0, math.inf
-    progress = Progress([], 1)
-    if show_progress:
-        progress.start(0, num_it)
+    progress = Progress()
+    progress.start(0, num_it)
     try:
         with untouched(self):
             self.opt = self.create_opt()
             train_mode(self.model)
-            for step, (xb, yb) in enumerate(itertools.islice(_endless(self.dls.train), num_it)):
+            batches = itertools.chain.from_iterable(itertools.repeat(self.dls.train))
+            for step, (xb, yb) in enumerate(itertools.islice(batches, num_it)):
                 lr = exponential(step / num_it, start_lr, end_lr)
                 set_rates(self.opt, [lr] * len(self.opt.param_groups), None)
                 average = 0.98 * average + 0.02 * self.train_step(xb, yb)
@@ -198,8 +179,7 @@ def lr_find(
                 best = min(best, losses[-1])
                 if losses[-1] > 4 * best:
                     break
-                if show_progress:
-                    progress.step()
+                progress.step()
     except FloatingPointError:
         pass  # the curve ends where the loss is no number
     except KeyboardInterrupt:

@@ -1,0 +1,122 @@
+"""What holds the project together: one source, one direction of imports, a size one can read."""
+import ast
+import configparser
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import nbformat
+import pytest
+import tomllib
+
+ROOT = Path(__file__).parents[1]
+LIBRARY = ROOT / "transfer_lessons"
+LESSONS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
+
+
+def exported_modules() -> dict[str, str]:
+    "Module name by lesson name, in reading order."
+    modules = {}
+    for lesson in LESSONS:
+        for cell in nbformat.read(lesson, 4).cells:
+            if match := re.match(r"#\| default_exp (\w+)", cell.source):
+                modules[lesson.stem] = match[1]
+    return modules
+
+
+def code_lines(file: Path) -> int:
+    "Lines that hold code: no blank lines, comments or docstrings, nor the names nbdev lists."
+    source = file.read_text()
+    skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+               tokenize.ENCODING, tokenize.ENDMARKER)
+    lines = {line for token in tokenize.generate_tokens(io.StringIO(source).readline)
+             if token.type not in skipped for line in range(token.start[0], token.end[0] + 1)}
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) \
+                and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+            lines -= set(range(body[0].lineno, body[0].end_lineno + 1))
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            lines -= set(range(node.lineno, node.end_lineno + 1))
+    return len(lines)
+
+
+def test_modules_import_only_from_earlier_lessons():
+    earlier = set()
+    for module in exported_modules().values():
+        for node in ast.walk(ast.parse((LIBRARY / f"{module}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                assert node.module in earlier, f"{module} imports {node.module}, which comes later"
+                assert node.names[0].name != "*", f"{module} imports * from {node.module}"
+        earlier.add(module)
+    assert {"data", "losses", "learner", "interpretation"} <= earlier
+
+
+def test_the_exported_library_stays_under_1400_lines():
+    total = {name: code_lines(LIBRARY / f"{name}.py") for name in exported_modules().values()}
+    assert sum(total.values()) < 1400, total
+
+
+def test_exported_functions_fit_on_a_screen():
+    for module in exported_modules().values():
+        for node in ast.walk(ast.parse((LIBRARY / f"{module}.py").read_text())):
+            if isinstance(node, ast.FunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                assert length <= 45, f"{module}.{node.name} has {length} lines"
+
+
+def test_every_public_argument_and_result_is_typed():
+    for module in exported_modules().values():
+        tree = ast.parse((LIBRARY / f"{module}.py").read_text())
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                continue
+            untyped = [a.arg for a in node.args.args + node.args.kwonlyargs
+                       if a.annotation is None and a.arg not in ("self", "cls")]
+            assert not untyped, f"{module}.{node.name}: {untyped} have no type"
+            assert node.returns is not None, f"{module}.{node.name} does not say what it returns"
+
+
+def test_library_and_readme_are_what_the_notebooks_say(tmp_path):
+    copy = tmp_path / "project"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".venv*", ".git", "runs", "models"))
+    scripts = Path(sys.executable).parent
+    subprocess.run(["make", "-o", ".venv/dev", "export", f"BIN={scripts}"], cwd=copy, check=True,
+                   capture_output=True)
+    for file in [*LIBRARY.glob("*.py"), ROOT / "README.md"]:
+        assert (copy / file.relative_to(ROOT)).read_text() == file.read_text(), \
+            f"{file.name} differs from the notebooks: run `make export`"
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_lesson_is_clean(lesson):
+    text, cells = lesson.read_text(), nbformat.read(lesson, 4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert not re.search(r"/(root|work|tmp|home)/", text), "a path of some machine"
+    assert not re.search(r"\d+it/s|\d%\|", text), "what a progress bar left behind"
+    outputs = [output for cell in code for output in cell.outputs]
+    assert outputs, "no outputs stored: run `make lessons`"
+    assert not any(o.output_type == "error" for o in outputs), "an error is stored"
+    assert not any(o.get("name") == "stderr" for o in outputs), "a warning is stored"
+    assert all(cell.get("execution_count") is None for cell in code), "run nbdev-clean"
+    assert len({cell.id for cell in cells}) == len(cells)
+    assert max(len(cell.source.splitlines()) for cell in code) <= 60
+    assert "transfer_lessons" in json.dumps(code[0].source) or "default_exp" in code[0].source
+
+
+def test_metadata_stands_in_one_place():
+    settings = configparser.ConfigParser(delimiters=["="])
+    settings.read(ROOT / "settings.ini")
+    settings = settings["DEFAULT"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"].keys() == {"name", "dynamic"}
+    assert project["project"]["name"] == settings["name"] == settings["lib_name"]
+    assert project["tool"]["nbdev"]["lib_path"] == settings["lib_name"]
+    shown = subprocess.run([sys.executable, "setup.py", "--quiet", "--name", "--description",
+                            "--keywords"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert settings["name"] in shown and settings["description"] in shown
