@@ -1,0 +1,63 @@
+"""An unfrozen epoch on 1,024 photographs, loading included, against fastai in the same run."""
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torchvision.models import resnet18
+
+from transfer_lessons.data import ImageDataLoaders, get_image_files
+from transfer_lessons.learner import vision_learner
+
+PHOTOGRAPHS = Path(__file__).parents[1].parent / "shared" / "data" / "flowers"
+TRAIN, VALID, SIZE, BATCH, ROUNDS = 1024, 256, 112, 64, 3
+
+
+def choose() -> tuple[list[Path], list[bool]]:
+    "The same photographs for both, spread over the classes."
+    files = get_image_files(PHOTOGRAPHS)
+    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0)).tolist()
+    return [files[i] for i in order[:TRAIN + VALID]], [False] * TRAIN + [True] * VALID
+
+
+def fastai_learner(files: list[Path]):
+    from fastai.vision.all import ImageDataLoaders as FastaiLoaders
+    from fastai.vision.all import Resize
+    from fastai.vision.all import vision_learner as fastai_vision_learner
+    dls = FastaiLoaders.from_path_func(
+        PHOTOGRAPHS, files, lambda file: Path(file).parent.name, valid_pct=VALID / len(files),
+        item_tfms=Resize(SIZE), bs=BATCH)
+    learn = fastai_vision_learner(dls, resnet18, pretrained=False)
+    learn.unfreeze()
+    return learn
+
+
+def our_learner(files: list[Path], is_valid: list[bool]):
+    dls = ImageDataLoaders(files, [file.parent.name for file in files], is_valid, size=SIZE,
+                           bs=BATCH, augment=False)
+    return vision_learner(dls, resnet18, pretrained=False)
+
+
+def main() -> int:
+    if not PHOTOGRAPHS.is_dir():
+        print(f"skipped: no photographs in {PHOTOGRAPHS}")
+        return 0
+    files, is_valid = choose()
+    ours, theirs = our_learner(files, is_valid), fastai_learner(files)
+    pairs = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        ours.fit(1, 1e-3)
+        middle = time.perf_counter()
+        with theirs.no_bar():
+            theirs.fit(1, 1e-3)
+        pairs.append((middle - began, time.perf_counter() - middle))
+    own, other = (statistics.median(times) for times in zip(*pairs, strict=True))
+    print(f"unfrozen resnet18 epoch, {TRAIN} + {VALID} photographs of {SIZE} px: ours {own:.1f} s, "
+          f"fastai {other:.1f} s, ratio {own / other:.2f} (at most 0.85)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The lessons as a learner sees them: static pages in a browser, without the network."""
+import shutil
+from pathlib import Path
+
+import nbconvert
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[1]
+LESSONS = sorted((ROOT / "nbs").glob("*.ipynb"))
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("no chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_lesson_shows_all_its_pictures_offline(browser, lesson, tmp_path):
+    page_file = tmp_path / f"{lesson.stem}.html"
+    text, _ = nbconvert.HTMLExporter(embed_images=True).from_filename(str(lesson))
+    page_file.write_text(text)
+    context = browser.new_context(viewport={"width": 1000, "height": 900})
+    context.route("**/*", lambda route: route.continue_() if route.request.url.startswith("file:")
+                  else route.abort())
+    page = context.new_page()
+    page.goto(page_file.as_uri(), wait_until="load")
+    widths = page.eval_on_selector_all("img", "all => all.map(image => image.naturalWidth)")
+    assert all(width > 0 for width in widths), "a picture does not show"
+    assert lesson.stem == "index" or widths, "a lesson without a picture"
+    assert page.locator("h1").count() == 1
+    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert overflow <= 0, f"the page is {overflow} pixels too wide"
+    context.close()
