@@ -55,6 +55,9 @@ bench: .venv/bench  ## measure against fastai and bare PyTorch, in one run
 	@$(BIN)/python benchmarks/fastai_epoch.py
 	@$(BIN)/python benchmarks/imports.py
 
+images: .venv/dev  ## take the pictures of README and index from the lessons' runs
+	@$(BIN)/python images/make.py
+
 hooks: .venv/dev  ## clean notebooks at every commit
 	@$(BIN)/nbdev-install-hooks
 

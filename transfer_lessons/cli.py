@@ -1,4 +1,4 @@
-"""The command line: `transfer-lessons run` trains on the default pictures, `lessons` copies the course."""
+"""The command line: `transfer-lessons run` trains offline, `transfer-lessons lessons` copies."""
 from __future__ import annotations
 
 import argparse
@@ -25,7 +25,6 @@ def run(folder: Path, seed: int = 42) -> None:
     import torch
 
     from transfer_lessons.data import default_device, icons
-    from transfer_lessons.freezing import freeze_table
     from transfer_lessons.interpretation import ClassificationInterpretation
     from transfer_lessons.learner import vision_learner
     from transfer_lessons.lr_finder import LRFind  # noqa: F401  adds lr_find to Learner
@@ -34,8 +33,8 @@ def run(folder: Path, seed: int = 42) -> None:
     default_device()
     torch.manual_seed(seed)
     dls = icons(valid_pct=0.25, seed=seed, size=96)
-    print(f"== Data: {len(dls.train.pictures)} drawings to learn from, {len(dls.valid.pictures)} to check "
-          f"with, {len(dls.vocab)} kinds (OpenMoji, CC BY-SA 4.0)")
+    print(f"== Data: {len(dls.train.pictures)} drawings to learn from, {len(dls.valid.pictures)} to "
+          f"check with, {len(dls.vocab)} kinds (OpenMoji, CC BY-SA 4.0)")
     save_plot(dls.show_batch, folder / "batch.png")
     learn = vision_learner(dls)
 
@@ -48,10 +47,10 @@ def run(folder: Path, seed: int = 42) -> None:
     learn.fit_one_cycle(3, 3e-3)
     frozen = learn.validate()[1]
 
-    print("== Fine-tuning everything, early layers slowest")
-    learn.unfreeze()
-    print(freeze_table(learn.model, slice(3e-4, 3e-3)))
-    learn.fit_one_cycle(8, slice(3e-4, 3e-3))
+    print("== Fine-tuning the later half of the body too, slower than the head")
+    learn.freeze_to(-2)
+    print(learn.summary(slice(1e-3, 4e-3)))
+    learn.fit_one_cycle(5, slice(1e-3, 4e-3))
     print(f"   error {frozen:.3f} with a frozen body, {learn.validate()[1]:.3f} fine-tuned")
     save_plot(learn.recorder.plot_loss, folder / "loss.png")
     save_plot(learn.recorder.plot_sched, folder / "schedule.png")

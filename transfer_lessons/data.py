@@ -462,11 +462,11 @@ def draw_icons(
 
 # %% ../nbs/02_data.ipynb #ed1e1593
 def icons(
-    **options: Any,  # of `ImageDataLoaders`; batches of 32 unless told otherwise
+    **options: Any,  # of `ImageDataLoaders`; batches of 16 unless told otherwise
 ) -> ImageDataLoaders:
     "Hundreds of small drawings of 11 kinds, from an installed package: the default data set."
     pictures, kinds = draw_icons()
-    return ImageDataLoaders.from_files(pictures, kinds, **{"bs": 32, **options})
+    return ImageDataLoaders.from_files(pictures, kinds, **{"bs": 16, **options})
 
 def solar(
     threshold: float = 0.5,  # at this probability of a defect and above a cell counts as defective

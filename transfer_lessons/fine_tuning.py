@@ -8,18 +8,18 @@ from fastcore.basics import patch
 
 from .learner import Learner
 
-# %% ../nbs/09_fine_tuning.ipynb #51f0a535
+# %% ../nbs/09_fine_tuning.ipynb #7d0d79b6
 @patch
 def fine_tune(
     self: Learner,
     epochs: int,  # with every layer training
-    base_lr: float = 2e-3,  # the head's peak rate while the body is frozen; half of it afterwards
+    base_lr: float = 2e-3,  # the head's peak rate while the body is frozen; then half of it
     freeze_epochs: int = 1,  # before, with the body frozen
     lr_mult: float = 100.0,  # the earliest layers learn this many times slower than the head
     pct_start: float = 0.3,  # share of the unfrozen steps that warm up
     div: float = 5.0,  # the unfrozen rates start at their peak / div
 ) -> None:
-    "Train the new head alone, then everything, early layers slowest (fastai's recipe and constants)."
+    "Train the new head alone, then everything, early layers slowest (fastai's constants)."
     self.freeze()
     self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99)
     base_lr /= 2
