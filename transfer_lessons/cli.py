@@ -32,25 +32,25 @@ def run(folder: Path, seed: int = 42) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     default_device()
     torch.manual_seed(seed)
-    dls = icons(valid_pct=0.25, seed=seed, size=96)
+    dls = icons(valid_pct=0.25, seed=seed, size=112)
     print(f"== Data: {len(dls.train.pictures)} drawings to learn from, {len(dls.valid.pictures)} to "
           f"check with, {len(dls.vocab)} kinds (OpenMoji, CC BY-SA 4.0)")
     save_plot(dls.show_batch, folder / "batch.png")
-    learn = vision_learner(dls)
+    learn = vision_learner(dls, hidden=None)
 
     print("== Which learning rate for the new head? Trying 100, then putting everything back")
     found = learn.lr_find()
     print("   " + ", ".join(f"{rule} {lr:.1e}" for rule, lr in found.suggestions.items()))
     save_plot(found.plot, folder / "lr_find.png")
 
-    print("== Training the head; the pretrained body is frozen")
-    learn.fit_one_cycle(3, 3e-3)
+    print("== Training the head, one linear layer; the pretrained body is frozen")
+    learn.fit_one_cycle(2, 5e-3)
     frozen = learn.validate()[1]
 
     print("== Fine-tuning the later half of the body too, slower than the head")
     learn.freeze_to(-2)
-    print(learn.summary(slice(1e-3, 4e-3)))
-    learn.fit_one_cycle(5, slice(1e-3, 4e-3))
+    print(learn.summary(slice(5e-4, 2e-3)))
+    learn.fit_one_cycle(4, slice(5e-4, 2e-3))
     print(f"   error {frozen:.3f} with a frozen body, {learn.validate()[1]:.3f} fine-tuned")
     save_plot(learn.recorder.plot_loss, folder / "loss.png")
     save_plot(learn.recorder.plot_sched, folder / "schedule.png")
