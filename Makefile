@@ -51,6 +51,7 @@ lessons: export  ## run every lesson and store its outputs
 	@$(BIN)/nbdev-clean
 
 bench: .venv/bench  ## measure against fastai and bare PyTorch, in one run
+	@$(BIN)/python benchmarks/icons.py
 	@$(BIN)/python benchmarks/loop.py
 	@$(BIN)/python benchmarks/fastai_epoch.py
 	@$(BIN)/python benchmarks/imports.py
