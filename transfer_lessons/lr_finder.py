@@ -5,11 +5,14 @@ __all__ = ['Suggestion', 'minimum', 'steep', 'valley', 'slide', 'LRFind', 'untou
 
 # %% ../nbs/08_lr_finder.ipynb #d2c5fae5
 import contextlib
+import copy
 import io
 import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,13 +20,17 @@ import torch
 from fastcore.basics import patch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor, nn
 
 from .freezing import spread_lrs, train_mode
-from .learner import Learner, Progress, modes_kept, set_rates
+from .learner import Learner, Progress, Recorder, set_rates
 from .schedules import exponential
 
 # %% ../nbs/08_lr_finder.ipynb #acefa0ff
-def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
+def minimum(
+    lrs: Sequence[float],  # the rates that were tried, rising
+    losses: Sequence[float],  # smoothed, one a rate
+) -> float:
     "A tenth of the rate at the lowest loss."
     return float(lrs[int(np.argmin(losses))]) / 10
 
@@ -35,19 +42,18 @@ def steep(lrs: Sequence[float], losses: Sequence[float]) -> float:
 # %% ../nbs/08_lr_finder.ipynb #86ff1c8e
 def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
     "The rate half way down the longest fall: in the middle of its middle third."
-    start = best_start = best_length = 0
-    for i in range(1, len(losses) + 1):
-        if i == len(losses) or not losses[i] < losses[i - 1]:
-            if i - start > best_length:
-                best_start, best_length = start, i - start
-            start = i
-    return float(lrs[best_start + best_length // 3 + best_length // 6])
+    lengths = [1]  # in points, of the fall that ends at each point
+    for before, loss in itertools.pairwise(losses):
+        lengths.append(lengths[-1] + 1 if loss < before else 1)
+    end = int(np.argmax(lengths))
+    length = lengths[end]
+    return float(lrs[end + 1 - length + length // 3 + length // 6])
 
 # %% ../nbs/08_lr_finder.ipynb #0bc5c2cb
 def slide(
     lrs: Sequence[float],
     losses: Sequence[float],
-    gap: int = 15,  # points between the two slopes compared
+    gap: int = 15,  # points between the two slopes that are compared
     threshold: float = 0.005,  # closer than this, the slopes count as equal
 ) -> float:
     "Coming from the right, the last rate before two slopes `gap` points apart become equal."
@@ -62,15 +68,12 @@ def slide(
 # %% ../nbs/08_lr_finder.ipynb #a55c48db
 Suggestion = Callable[[Sequence[float], Sequence[float]], float]
 
+@dataclass(repr=False)
 class LRFind:
     "A learning-rate range test: rates, losses, and what the rules suggest. Unpacks into the latter."
-    def __init__(
-        self,
-        lrs: list[float],
-        losses: list[float],  # smoothed, one a rate
-        suggestions: dict[str, float],  # by rule, in the order asked for
-    ):
-        self.lrs, self.losses, self.suggestions = lrs, losses, suggestions
+    lrs: list[float]
+    losses: list[float]  # smoothed, one a rate
+    suggestions: dict[str, float]  # by rule, in the order asked for
 
     def __iter__(self) -> Iterator[float]:
         return iter(self.suggestions.values())
@@ -86,46 +89,48 @@ class LRFind:
         for i, (name, lr) in enumerate(self.suggestions.items()):
             loss = np.interp(math.log(lr), np.log(self.lrs), self.losses)
             ax.plot(lr, loss, "osD^v"[i % 5], color=f"C{i}", ms=8, label=f"{name} {lr:.1e}")
-        ax.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)",
-               title="Loss while the learning rate grows")
         low, fall = min(self.losses), max(self.losses[0] - min(self.losses), 0.1)
-        ax.set_ylim(low - 0.2 * fall, low + 2 * fall)  # the explosion at the end would flatten the rest
+        ax.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)",
+               title="Loss while the learning rate grows",
+               ylim=(low - 0.2 * fall, low + 2 * fall))  # the explosion would flatten the rest
         ax.legend(title="suggestions")
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         figure, buffer = Figure(figsize=(7, 3.5), layout="constrained"), io.BytesIO()
         self.plot(figure.add_subplot())
         figure.savefig(buffer, format="png", dpi=100)
-        return buffer.getvalue()
+        return buffer.getvalue(), {"alt": repr(self)}
+
+# %% ../nbs/08_lr_finder.ipynb #47b0254b
+def _chance(learn: Learner) -> list[tuple[Callable[[Any], Any], Any]]:
+    "Every source of chance: the function that sets its state, and the state it is in."
+    states = [(torch.set_rng_state, torch.get_rng_state()), (random.setstate, random.getstate()),
+              (np.random.set_state, np.random.get_state())]  # noqa: NPY002
+    if learn.dls.device.type == "cuda":
+        states.append((torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()))
+    elif learn.dls.device.type == "mps":
+        states.append((torch.mps.set_rng_state, torch.mps.get_rng_state()))
+    own = [loader.generator for loader in (learn.dls.train, learn.dls.valid)]
+    return states + [(dice.set_state, dice.get_state()) for dice in own if dice is not None]
 
 # %% ../nbs/08_lr_finder.ipynb #c1e9acd5
+def _copied(model: nn.Module) -> nn.Module:
+    "A copy of the model. Results of a step that modules keep cannot be copied, so they are shared."
+    results = [value for module in model.modules() for value in vars(module).values()
+               if isinstance(value, Tensor) and not value.is_leaf]
+    return copy.deepcopy(model, {id(value): value.detach() for value in results})
+
 @contextlib.contextmanager
 def untouched(learn: Learner) -> Iterator[None]:
-    "Whatever is trained inside, the learner and all random states end bit for bit as they were."
-    parameters, model, generator = list(learn.model.parameters()), learn.model, learn.dls.train.generator
-    state = {key: value.clone() for key, value in model.state_dict().items()}
-    gradients = [p.grad for p in parameters]
-    opt, order = learn.opt, generator.get_state()
-    chance = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
-    for parameter in parameters:
-        parameter.grad = None
+    "Train a copy inside: learner, loaders and all random states end bit for bit as they were."
+    kept, chance = vars(learn).copy(), _chance(learn)
     try:
-        with modes_kept(model):
-            yield
+        learn.model, learn.opt, learn.recorder = _copied(learn.model), None, Recorder()
+        yield
     finally:
-        with torch.no_grad():
-            for key, value in model.state_dict().items():
-                value.copy_(state[key])
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        learn.opt = opt
-        generator.set_state(order)
-        torch.set_rng_state(chance[0])
-        np.random.set_state(chance[1])  # noqa: NPY002
-        random.setstate(chance[2])
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
+        vars(learn).update(kept)
+        for put_back, state in chance:
+            put_back(state)
 
 # %% ../nbs/08_lr_finder.ipynb #da1a6990
 def suggest(
@@ -139,9 +144,13 @@ def suggest(
     finite = list(itertools.takewhile(math.isfinite, losses[skip_start:len(losses) - skip_end]))
     lrs = lrs[skip_start:skip_start + len(finite)]
     if len(finite) < 2:
-        raise ValueError(f"{len(losses)} rates were tried before the loss was no number any more: too "
-                         "few to suggest one. Try a lower start_lr, or more num_it.")
-    return {rule.__name__: rule(lrs, finite) for rule in suggest_funcs}
+        raise ValueError(f"{len(losses)} rates gave {len(finite)} points to look at: without the first "
+                         f"{skip_start} and the last {skip_end} there must be 2. Let it run longer, "
+                         "or from a lower start_lr if the loss explodes.")
+    return {_rule_name(rule): float(rule(lrs, finite)) for rule in suggest_funcs}
+
+def _rule_name(rule: Suggestion) -> str:
+    return getattr(rule, "__name__", str(rule))
 
 # %% ../nbs/08_lr_finder.ipynb #697fba29
 @patch
@@ -152,38 +161,39 @@ def lr_find(
     num_it: int = 100,  # batches, one a rate
     suggest_funcs: Sequence[Suggestion] = (minimum, steep, valley, slide),
 ) -> LRFind:
-    """Train on batch after batch with a growing rate, then put everything back (Smith 2017).
+    """Train a copy on batch after batch with a growing rate (Smith 2015, arXiv 1506.01186).
 
     Stops where the loss passes 4 times its best, or is no number. Ctrl-C ends it early with what
-    there is so far. Raises `ValueError` for bad rates, or too few points for a suggestion.
+    there is so far. Raises `ValueError` for bad arguments, or too few points for a suggestion.
     """
-    for lr in (start_lr, end_lr):
-        spread_lrs(lr, 1)
-    if start_lr >= end_lr or num_it < 20:
-        raise ValueError(f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it}: the rate must grow, "
-                         "over at least 20 batches. The usual: lr_find(1e-7, 10, 100).")
-    lrs, losses, average, best = [], [], 0.0, math.inf
-    progress = Progress()
+    _check(start_lr, end_lr, num_it, suggest_funcs)
+    lrs = [exponential(step / num_it, start_lr, end_lr) for step in range(num_it)]
+    losses, average, progress = [], 0.0, Progress()
     progress.start(0, num_it)
     try:
         with untouched(self):
             self.opt = self.create_opt()
             train_mode(self.model)
             batches = itertools.chain.from_iterable(itertools.repeat(self.dls.train))
-            for step, (xb, yb) in enumerate(itertools.islice(batches, num_it)):
-                lr = exponential(step / num_it, start_lr, end_lr)
+            for lr, (xb, yb) in zip(lrs, batches, strict=False):
                 set_rates(self.opt, [lr] * len(self.opt.param_groups), None)
                 average = 0.98 * average + 0.02 * self.train_step(xb, yb)
-                lrs.append(lr)
-                losses.append(average / (1 - 0.98 ** (step + 1)))
-                best = min(best, losses[-1])
-                if losses[-1] > 4 * best:
-                    break
+                losses.append(average / (1 - 0.98 ** (len(losses) + 1)))
                 progress.step()
-    except FloatingPointError:
-        pass  # the curve ends where the loss is no number
-    except KeyboardInterrupt:
-        print(f"Stopped after {len(lrs)} of {num_it} rates; the learner is as it was before.")
+                if losses[-1] > 4 * min(losses):
+                    break
+    except (FloatingPointError, KeyboardInterrupt) as end:
+        print(f"{end or 'Stopped'} after {len(losses)} of {num_it} rates; the learner is as before.")
     finally:
         progress.close()
-    return LRFind(lrs, losses, suggest(lrs, losses, suggest_funcs))
+    return LRFind(lrs[:len(losses)], losses, suggest(lrs, losses, suggest_funcs))
+
+def _check(start_lr: float, end_lr: float, num_it: int, rules: Sequence[Suggestion]) -> None:
+    spread_lrs([start_lr, end_lr], 2)
+    if start_lr >= end_lr or not isinstance(num_it, int) or num_it < 20:
+        raise ValueError(f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it!r}: the rate must grow, "
+                         "over at least 20 batches. The usual: lr_find(1e-7, 10, 100).")
+    if not isinstance(rules, Sequence) or not all(map(callable, rules)) or (
+            len(set(map(_rule_name, rules))) < len(rules)):
+        raise ValueError(f"suggest_funcs={rules!r}: give functions of (lrs, losses) with different "
+                         "names, such as (minimum, valley).")
