@@ -29,7 +29,11 @@ def exported_modules() -> dict[str, str]:
 
 
 def code_lines(file: Path) -> int:
-    "Lines that hold code: no blank lines, comments or docstrings, nor the names nbdev lists."
+    """Lines that hold code: no blank lines, comments or docstrings, nor the names nbdev lists.
+
+    A function's signature counts as one line, for it is spread over several to hold the comments
+    that describe its arguments.
+    """
     source = file.read_text()
     skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
                tokenize.ENCODING, tokenize.ENDMARKER)
@@ -40,6 +44,8 @@ def code_lines(file: Path) -> int:
         text = getattr(body[0], "value", None) if isinstance(body, list) and body else None
         if isinstance(text, ast.Constant) and isinstance(text.value, str):
             lines -= set(range(body[0].lineno, body[0].end_lineno + 1))
+        if isinstance(node, ast.FunctionDef):
+            lines -= set(range(node.lineno + 1, body[0].lineno))
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
             lines -= set(range(node.lineno, node.end_lineno + 1))
     return len(lines)

@@ -3,11 +3,12 @@
 # %% auto #0
 __all__ = ['DEFAULT_ARCH', 'Arch', 'create_body', 'n_features', 'create_head', 'vision_model']
 
-# %% ../nbs/04_backbones.ipynb #8615bef1
+# %% ../nbs/04_backbones.ipynb #7917a937
 import copy
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -29,23 +30,22 @@ def _default_weights() -> dict[str, Tensor]:
     values = torch.load(file, map_location="cpu", weights_only=True).values()
     return dict(zip(timm.create_model(DEFAULT_ARCH).state_dict(), values, strict=True))
 
-# %% ../nbs/04_backbones.ipynb #9bf02918
+# %% ../nbs/04_backbones.ipynb #578246c2
 def _timm_network(name: str, pretrained: bool) -> nn.Module:
     "A timm network without pooling and classifier."
     if not timm.is_model(name):
-        near = get_close_matches(name.lower(), timm.list_models(), n=4, cutoff=0.4)
-        raise ValueError(f"timm knows no network {name!r}. Names like it: {near}.")
-    cut = {"num_classes": 0, "global_pool": ""}
-    if pretrained and name != DEFAULT_ARCH:
-        return timm.create_model(name, True, pretrained_cfg_overlay=_hub_source(name), **cut)
-    network = timm.create_model(name, **cut)
-    if pretrained:
-        weights = _default_weights()
-        network.load_state_dict({key: weights[key] for key in network.state_dict()})
+        raise ValueError(f"timm knows no network {name!r}. Names like it: "
+                         f"{get_close_matches(name.lower(), timm.list_models(), 4, 0.4)}.")
+    source = _timm_weights(name) if pretrained else {}
+    network = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="",
+                                pretrained_cfg_overlay=source)
+    network.pretrained_cfg.pop("state_dict", None)  # timm would keep all weights twice
     return network
 
-def _hub_source(name: str) -> dict[str, str]:
-    "Where timm shall take weights: from a file of the hub's cache; {} lets it download them."
+def _timm_weights(name: str) -> dict[str, Any]:
+    "Where timm shall take weights: from the package, from the hub's cache, or {}: download them."
+    if name == DEFAULT_ARCH:
+        return {"state_dict": _default_weights()}
     repository = timm.get_pretrained_cfg(name).hf_hub_id or name
     file = try_to_load_from_cache(repository, "model.safetensors")
     if isinstance(file, str):
@@ -68,7 +68,7 @@ def _torchvision_network(function: Callable[..., nn.Module], pretrained: bool) -
     end = next((i for i, part in enumerate(parts) if part in ("avgpool", "classifier", "fc")), None)
     return nn.Sequential(*list(parts.values())[:end])
 
-# %% ../nbs/04_backbones.ipynb #fcb30e20
+# %% ../nbs/04_backbones.ipynb #da576d30
 def create_body(
     arch: Arch = DEFAULT_ARCH,  # a timm name, or a function of torchvision.models such as resnet34
     pretrained: bool = True,  # with weights learned on ImageNet; False starts from chance
@@ -83,12 +83,12 @@ def create_body(
         mean, std = network.pretrained_cfg["mean"], network.pretrained_cfg["std"]
     else:
         network = _torchvision_network(arch, pretrained)
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # all torchvision weights use these
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of all its weights
     body = nn.Sequential(Normalize(mean, std), network)
     n_features(body)  # says at once if it gives no feature maps
     return body
 
-# %% ../nbs/04_backbones.ipynb #b40d3d28
+# %% ../nbs/04_backbones.ipynb #64b22d39
 @torch.no_grad()
 def n_features(body: nn.Module) -> int:
     "How many feature maps a body gives, found by showing a copy of it one blank picture."
@@ -99,7 +99,7 @@ def n_features(body: nn.Module) -> int:
             return given[1]
     except Exception as error:  # every network fails in its own way
         given = error
-    raise ValueError(f"Without its end this network gives no feature maps [1, C, h, w], but: {given}. "
+    raise ValueError(f"Without its end this network gives no feature maps [1, C, h, w] but {given}. "
                      "Take a convolutional one, such as 'resnet34' or 'convnext_tiny'.")
 
 # %% ../nbs/04_backbones.ipynb #a725c823

@@ -12,7 +12,6 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,17 +19,15 @@ import torch
 from fastcore.basics import patch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
 
 from .freezing import spread_lrs, train_mode
 from .learner import Learner, Progress, Recorder, set_rates
 from .schedules import exponential
 
 # %% ../nbs/08_lr_finder.ipynb #acefa0ff
-def minimum(
-    lrs: Sequence[float],  # the rates that were tried, rising
-    losses: Sequence[float],  # smoothed, one a rate
-) -> float:
+Suggestion = Callable[[Sequence[float], Sequence[float]], float]  # rates, smoothed losses -> rate
+
+def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
     "A tenth of the rate at the lowest loss."
     return float(lrs[int(np.argmin(losses))]) / 10
 
@@ -66,11 +63,9 @@ def slide(
     return suggestion
 
 # %% ../nbs/08_lr_finder.ipynb #a55c48db
-Suggestion = Callable[[Sequence[float], Sequence[float]], float]
-
 @dataclass(repr=False)
 class LRFind:
-    "A learning-rate range test: rates, losses, and what the rules suggest. Unpacks into the latter."
+    "A range test: rates, losses, and what the rules suggest. It unpacks into the suggestions."
     lrs: list[float]
     losses: list[float]  # smoothed, one a rate
     suggestions: dict[str, float]  # by rule, in the order asked for
@@ -101,23 +96,23 @@ class LRFind:
         figure.savefig(buffer, format="png", dpi=100)
         return buffer.getvalue(), {"alt": repr(self)}
 
-# %% ../nbs/08_lr_finder.ipynb #47b0254b
-def _chance(learn: Learner) -> list[tuple[Callable[[Any], Any], Any]]:
+# %% ../nbs/08_lr_finder.ipynb #e444a7e7
+def _chance(learn: Learner) -> list[tuple[Callable, object]]:
     "Every source of chance: the function that sets its state, and the state it is in."
-    states = [(torch.set_rng_state, torch.get_rng_state()), (random.setstate, random.getstate()),
+    states = [(random.setstate, random.getstate()),
               (np.random.set_state, np.random.get_state())]  # noqa: NPY002
-    if learn.dls.device.type == "cuda":
-        states.append((torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all()))
-    elif learn.dls.device.type == "mps":
+    if learn.dls.device.type == "mps":
         states.append((torch.mps.set_rng_state, torch.mps.get_rng_state()))
-    own = [loader.generator for loader in (learn.dls.train, learn.dls.valid)]
-    return states + [(dice.set_state, dice.get_state()) for dice in own if dice is not None]
+    for dice in (torch.default_generator, *torch.cuda.default_generators,
+                 learn.dls.train.generator, learn.dls.valid.generator):
+        states += [(dice.set_state, dice.get_state())] if dice is not None else []
+    return states
 
 # %% ../nbs/08_lr_finder.ipynb #c1e9acd5
-def _copied(model: nn.Module) -> nn.Module:
+def _copied(model: torch.nn.Module) -> torch.nn.Module:
     "A copy of the model. Results of a step that modules keep cannot be copied, so they are shared."
     results = [value for module in model.modules() for value in vars(module).values()
-               if isinstance(value, Tensor) and not value.is_leaf]
+               if isinstance(value, torch.Tensor) and not value.is_leaf]
     return copy.deepcopy(model, {id(value): value.detach() for value in results})
 
 @contextlib.contextmanager
@@ -137,20 +132,14 @@ def suggest(
     lrs: list[float],
     losses: list[float],  # smoothed; the first that is no number ends the curve
     suggest_funcs: Sequence[Suggestion],
-    skip_start: int = 10,  # points left out before the rules look
-    skip_end: int = 5,
 ) -> dict[str, float]:  # rate by name of the rule
-    "Ask every rule, leaving out the unsettled start and the explosion at the end."
-    finite = list(itertools.takewhile(math.isfinite, losses[skip_start:len(losses) - skip_end]))
-    lrs = lrs[skip_start:skip_start + len(finite)]
+    "Ask every rule, leaving out 10 points at the start, unsettled, and 5 at the end, exploding."
+    finite = list(itertools.takewhile(math.isfinite, losses[10:-5]))
     if len(finite) < 2:
-        raise ValueError(f"{len(losses)} rates gave {len(finite)} points to look at: without the first "
-                         f"{skip_start} and the last {skip_end} there must be 2. Let it run longer, "
-                         "or from a lower start_lr if the loss explodes.")
-    return {_rule_name(rule): float(rule(lrs, finite)) for rule in suggest_funcs}
-
-def _rule_name(rule: Suggestion) -> str:
-    return getattr(rule, "__name__", str(rule))
+        raise ValueError(f"{len(losses)} rates gave {len(finite)} points to look at: without the "
+                         "first 10 and the last 5 there must be 2. Let it run longer, or from a "
+                         "lower start_lr if the loss explodes.")
+    return {rule.__name__: float(rule(lrs[10:10 + len(finite)], finite)) for rule in suggest_funcs}
 
 # %% ../nbs/08_lr_finder.ipynb #697fba29
 @patch
@@ -183,7 +172,8 @@ def lr_find(
                 if losses[-1] > 4 * min(losses):
                     break
     except (FloatingPointError, KeyboardInterrupt) as end:
-        print(f"{end or 'Stopped'} after {len(losses)} of {num_it} rates; the learner is as before.")
+        print(f"{str(end) or 'Stopped'} after {len(losses)} of {num_it} rates. "
+              "The learner is as it was before.")
     finally:
         progress.close()
     return LRFind(lrs[:len(losses)], losses, suggest(lrs, losses, suggest_funcs))
@@ -191,9 +181,9 @@ def lr_find(
 def _check(start_lr: float, end_lr: float, num_it: int, rules: Sequence[Suggestion]) -> None:
     spread_lrs([start_lr, end_lr], 2)
     if start_lr >= end_lr or not isinstance(num_it, int) or num_it < 20:
-        raise ValueError(f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it!r}: the rate must grow, "
-                         "over at least 20 batches. The usual: lr_find(1e-7, 10, 100).")
-    if not isinstance(rules, Sequence) or not all(map(callable, rules)) or (
-            len(set(map(_rule_name, rules))) < len(rules)):
-        raise ValueError(f"suggest_funcs={rules!r}: give functions of (lrs, losses) with different "
-                         "names, such as (minimum, valley).")
+        raise ValueError(f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it!r}: the rate must "
+                         "grow, over at least 20 batches. The usual: lr_find(1e-7, 10, 100).")
+    names = [getattr(rule, "__name__", "") for rule in rules] if isinstance(rules, Sequence) else [""]
+    if "" in names or len(set(names)) < len(names):
+        raise ValueError(f"suggest_funcs={rules!r}: give functions of (lrs, losses), each with a name "
+                         "of its own, such as (minimum, valley).")
