@@ -21,13 +21,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .freezing import spread_lrs, train_mode
-from .learner import Learner, Progress, Recorder, set_rates
+from .learner import Learner, Progress, Recorder, interrupts_held, set_rates
 from .schedules import exponential
 
 # %% ../nbs/08_lr_finder.ipynb #acefa0ff
-Suggestion = Callable[[Sequence[float], Sequence[float]], float]  # rates, smoothed losses -> rate
+Suggestion = Callable[[Sequence[float], Sequence[float]], float]  # rates, losses -> a rate
 
-def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
+def minimum(
+    lrs: Sequence[float],  # the rates that were tried, rising
+    losses: Sequence[float],  # smoothed, one a rate
+) -> float:
     "A tenth of the rate at the lowest loss."
     return float(lrs[int(np.argmin(losses))]) / 10
 
@@ -37,14 +40,18 @@ def steep(lrs: Sequence[float], losses: Sequence[float]) -> float:
     return float(lrs[int(np.argmin(slopes))])
 
 # %% ../nbs/08_lr_finder.ipynb #86ff1c8e
-def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
-    "The rate half way down the longest fall: in the middle of its middle third."
-    lengths = [1]  # in points, of the fall that ends at each point
+def _longest_fall(losses: Sequence[float]) -> tuple[int, int]:
+    "Where the longest run of ever lower losses starts, and how many points it has."
+    lengths = [1]  # of the fall that ends at each point
     for before, loss in itertools.pairwise(losses):
         lengths.append(lengths[-1] + 1 if loss < before else 1)
     end = int(np.argmax(lengths))
-    length = lengths[end]
-    return float(lrs[end + 1 - length + length // 3 + length // 6])
+    return end + 1 - lengths[end], lengths[end]
+
+def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
+    "The rate half way down the longest fall: in the middle of its middle third."
+    start, length = _longest_fall(losses)
+    return float(lrs[start + length // 3 + length // 6])
 
 # %% ../nbs/08_lr_finder.ipynb #0bc5c2cb
 def slide(
@@ -77,24 +84,27 @@ class LRFind:
         rules = ", ".join(f"{name}={lr:.2e}" for name, lr in self.suggestions.items())
         return f"LRFind({len(self.lrs)} rates; {rules})"
 
-    def plot(self, ax: Axes | None = None) -> None:
-        "Draw loss against rate, with every rule's suggestion on the curve."
-        ax = ax or plt.subplots(figsize=(7, 3.5))[1]
-        ax.plot(self.lrs, self.losses, color="0.3")
-        for i, (name, lr) in enumerate(self.suggestions.items()):
-            loss = np.interp(math.log(lr), np.log(self.lrs), self.losses)
-            ax.plot(lr, loss, "osD^v"[i % 5], color=f"C{i}", ms=8, label=f"{name} {lr:.1e}")
-        low, fall = min(self.losses), max(self.losses[0] - min(self.losses), 0.1)
-        ax.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)",
-               title="Loss while the learning rate grows",
-               ylim=(low - 0.2 * fall, low + 2 * fall))  # the explosion would flatten the rest
-        ax.legend(title="suggestions")
+# %% ../nbs/08_lr_finder.ipynb #53f8f957
+@patch
+def plot(self: LRFind, ax: Axes | None = None) -> None:
+    "Draw loss against rate, with every rule's suggestion on the curve."
+    ax = ax or plt.subplots(figsize=(7, 3.5))[1]
+    ax.plot(self.lrs, self.losses, color="0.3")
+    for i, (name, lr) in enumerate(self.suggestions.items()):
+        loss = np.interp(math.log(lr), np.log(self.lrs), self.losses)
+        ax.plot(lr, loss, "osD^v"[i % 5], color=f"C{i}", ms=8, label=f"{name} {lr:.1e}")
+    low, high = np.quantile(self.losses, (0, 0.85))  # the explosion would flatten the rest
+    margin = 0.2 * max(high - low, 0.1)
+    ax.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)",
+           title="Loss while the learning rate grows", ylim=(low - margin, high + 2 * margin))
+    ax.legend(title="suggestions")
 
-    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
-        figure, buffer = Figure(figsize=(7, 3.5), layout="constrained"), io.BytesIO()
-        self.plot(figure.add_subplot())
-        figure.savefig(buffer, format="png", dpi=100)
-        return buffer.getvalue(), {"alt": repr(self)}
+@patch
+def _repr_png_(self: LRFind) -> tuple[bytes, dict[str, str]]:
+    figure, buffer = Figure(figsize=(7, 3.5), layout="constrained"), io.BytesIO()
+    self.plot(figure.add_subplot())
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue(), {"alt": repr(self)}
 
 # %% ../nbs/08_lr_finder.ipynb #e444a7e7
 def _chance(learn: Learner) -> list[tuple[Callable, object]]:
@@ -116,16 +126,16 @@ def _copied(model: torch.nn.Module) -> torch.nn.Module:
     return copy.deepcopy(model, {id(value): value.detach() for value in results})
 
 @contextlib.contextmanager
-def untouched(learn: Learner) -> Iterator[None]:
-    "Train a copy inside: learner, loaders and all random states end bit for bit as they were."
-    kept, chance = vars(learn).copy(), _chance(learn)
+def untouched(learn: Learner) -> Iterator[Learner]:
+    "Lend a twin to train at will: the learner and all random states stay bit for bit as they are."
+    chance, twin = _chance(learn), copy.copy(learn)
+    twin.model, twin.opt, twin.recorder = _copied(learn.model), None, Recorder()
     try:
-        learn.model, learn.opt, learn.recorder = _copied(learn.model), None, Recorder()
-        yield
+        yield twin
     finally:
-        vars(learn).update(kept)
-        for put_back, state in chance:
-            put_back(state)
+        with interrupts_held():
+            for put_back, state in chance:
+                put_back(state)
 
 # %% ../nbs/08_lr_finder.ipynb #da1a6990
 def suggest(
@@ -141,6 +151,33 @@ def suggest(
                          "lower start_lr if the loss explodes.")
     return {rule.__name__: float(rule(lrs[10:10 + len(finite)], finite)) for rule in suggest_funcs}
 
+# %% ../nbs/08_lr_finder.ipynb #46f9dc64
+def _range_test(learn: Learner, lrs: list[float], losses: list[float], progress: Progress) -> None:
+    "Train a twin, a batch a rate; append smoothed losses until one passes 4 times the best."
+    batches = itertools.chain.from_iterable(itertools.repeat(learn.dls.train))
+    average = 0.0
+    with untouched(learn) as twin:
+        twin.opt = twin.create_opt()
+        train_mode(twin.model)
+        for lr, (xb, yb) in zip(lrs, batches, strict=False):
+            set_rates(twin.opt, [lr] * len(twin.opt.param_groups), None)
+            average = 0.98 * average + 0.02 * twin.train_step(xb, yb)
+            losses.append(average / (1 - 0.98 ** (len(losses) + 1)))
+            progress.step()
+            if losses[-1] > 4 * min(losses):
+                break
+
+# %% ../nbs/08_lr_finder.ipynb #ff6d2bff
+def _check(start_lr: float, end_lr: float, num_it: int, rules: list[Suggestion]) -> None:
+    spread_lrs([start_lr, end_lr], 2)
+    if start_lr >= end_lr or not isinstance(num_it, int) or num_it < 20:
+        raise ValueError(f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it!r}: the rate must "
+                         "grow, over at least 20 batches. The usual: lr_find(1e-7, 10, 100).")
+    names = {getattr(rule, "__name__", None) for rule in rules} - {None}
+    if len(names) < len(rules):
+        raise ValueError(f"suggest_funcs={rules!r}: give functions of (lrs, losses), each with a "
+                         "name of its own, such as (minimum, valley).")
+
 # %% ../nbs/08_lr_finder.ipynb #697fba29
 @patch
 def lr_find(
@@ -148,42 +185,23 @@ def lr_find(
     start_lr: float = 1e-7,
     end_lr: float = 10.0,
     num_it: int = 100,  # batches, one a rate
-    suggest_funcs: Sequence[Suggestion] = (minimum, steep, valley, slide),
+    suggest_funcs: Suggestion | Sequence[Suggestion] = (minimum, steep, valley, slide),
 ) -> LRFind:
-    """Train a copy on batch after batch with a growing rate (Smith 2015, arXiv 1506.01186).
+    """Train a twin on batch after batch with a growing rate (Smith 2015, arXiv 1506.01186).
 
     Stops where the loss passes 4 times its best, or is no number. Ctrl-C ends it early with what
     there is so far. Raises `ValueError` for bad arguments, or too few points for a suggestion.
     """
-    _check(start_lr, end_lr, num_it, suggest_funcs)
+    rules = [suggest_funcs] if callable(suggest_funcs) else list(suggest_funcs)
+    _check(start_lr, end_lr, num_it, rules)
     lrs = [exponential(step / num_it, start_lr, end_lr) for step in range(num_it)]
-    losses, average, progress = [], 0.0, Progress()
+    losses, progress = [], Progress()
     progress.start(0, num_it)
     try:
-        with untouched(self):
-            self.opt = self.create_opt()
-            train_mode(self.model)
-            batches = itertools.chain.from_iterable(itertools.repeat(self.dls.train))
-            for lr, (xb, yb) in zip(lrs, batches, strict=False):
-                set_rates(self.opt, [lr] * len(self.opt.param_groups), None)
-                average = 0.98 * average + 0.02 * self.train_step(xb, yb)
-                losses.append(average / (1 - 0.98 ** (len(losses) + 1)))
-                progress.step()
-                if losses[-1] > 4 * min(losses):
-                    break
+        _range_test(self, lrs, losses, progress)
     except (FloatingPointError, KeyboardInterrupt) as end:
         print(f"{str(end) or 'Stopped'} after {len(losses)} of {num_it} rates. "
               "The learner is as it was before.")
     finally:
         progress.close()
-    return LRFind(lrs[:len(losses)], losses, suggest(lrs, losses, suggest_funcs))
-
-def _check(start_lr: float, end_lr: float, num_it: int, rules: Sequence[Suggestion]) -> None:
-    spread_lrs([start_lr, end_lr], 2)
-    if start_lr >= end_lr or not isinstance(num_it, int) or num_it < 20:
-        raise ValueError(f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it!r}: the rate must "
-                         "grow, over at least 20 batches. The usual: lr_find(1e-7, 10, 100).")
-    names = [getattr(rule, "__name__", "") for rule in rules] if isinstance(rules, Sequence) else [""]
-    if "" in names or len(set(names)) < len(names):
-        raise ValueError(f"suggest_funcs={rules!r}: give functions of (lrs, losses), each with a name "
-                         "of its own, such as (minimum, valley).")
+    return LRFind(lrs[:len(losses)], losses, suggest(lrs, losses, rules))

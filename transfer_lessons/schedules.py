@@ -28,13 +28,13 @@ def linear(
     done = _share_done(progress)
     return start * (1 - done) + end * done
 
-# %% ../nbs/06_schedules.ipynb #c2f2d3c0
+# %% ../nbs/06_schedules.ipynb #716e508d
 def _check_count(name: str, value: int) -> None:
     if not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{name}={value!r}: give a whole number, 1 or more, such as {name}=3.")
 
 def plot_schedule(
-    schedule: Callable[[float], float],  # progress, 0 to 1 -> learning rate, or whatever is scheduled
+    schedule: Callable[[float], float],  # progress, 0 to 1 -> what is scheduled
     *,
     steps: int = 200,  # it is drawn at this many places, and at the end
     ax: Axes | None = None,
@@ -106,7 +106,7 @@ def one_cycle(
     _check_positive(lr_max=lr_max, div=div, div_final=div_final)
     return _around_peak(progress, (lr_max / div, lr_max, lr_max / div_final), pct_start, steps)
 
-# %% ../nbs/06_schedules.ipynb #d62014d6
+# %% ../nbs/06_schedules.ipynb #7ebff46a
 def one_cycle_momentum(
     progress: float,  # share of the training that is done, 0 to 1
     moms: tuple[float, float, float] = (0.95, 0.85, 0.95),  # at the start, at the peak, at the end
@@ -116,17 +116,17 @@ def one_cycle_momentum(
 ) -> float:
     "The momentum that goes with `one_cycle`: low where the rate is high (Smith 2018, section 4.3)."
     if not isinstance(moms, (tuple, list)) or len(moms) != 3 or not all(0 <= m < 1 for m in moms):
-        raise ValueError(f"moms={moms!r}: give the momentum at the start, the peak and the end, each "
-                         "from 0 up to but not including 1, such as moms=(0.95, 0.85, 0.95).")
+        raise ValueError(f"moms={moms!r}: give the momentum at start, peak and end, each from 0 up "
+                         "to but not including 1, such as moms=(0.95, 0.85, 0.95).")
     return _around_peak(progress, tuple(moms), pct_start, steps)
 
-# %% ../nbs/06_schedules.ipynb #2e9af5e2
+# %% ../nbs/06_schedules.ipynb #65525f6a
 def _cycle_lengths(n_cycles: int, cycle_mult: float) -> list[float]:
     "How long each cycle lasts, the first being 1."
     _check_count("n_cycles", n_cycles)
     if not 1 <= cycle_mult < math.inf:
-        raise ValueError(f"cycle_mult={cycle_mult}: cycles stay as long or grow; give 1 or more, such "
-                         "as cycle_mult=2.")
+        raise ValueError(f"cycle_mult={cycle_mult}: cycles stay as long or grow; give 1 or more, "
+                         "such as cycle_mult=2.")
     return [cycle_mult**i for i in range(n_cycles)]
 
 def sgdr(
@@ -141,12 +141,12 @@ def sgdr(
     lengths = _cycle_lengths(n_cycles, cycle_mult)
     place = _share_done(progress) * sum(lengths)
     for length in lengths:
-        if place < length * (1 - 1e-9):  # at the boundary, whatever rounding did, the next one starts
+        if place < length * (1 - 1e-9):  # whatever rounding did, a boundary starts the next
             return cosine(place / length, lr_max, lr_min)
         place -= length
     return lr_min
 
-# %% ../nbs/06_schedules.ipynb #7720d314
+# %% ../nbs/06_schedules.ipynb #1cfb5847
 def sgdr_epochs(
     n_cycles: int,
     cycle_len: int = 1,  # epochs of the first cycle
@@ -156,6 +156,6 @@ def sgdr_epochs(
     _check_count("cycle_len", cycle_len)
     epochs = cycle_len * sum(_cycle_lengths(n_cycles, cycle_mult))
     if abs(epochs - round(epochs)) > 1e-6:
-        raise ValueError(f"n_cycles={n_cycles}, cycle_len={cycle_len}, cycle_mult={cycle_mult} make "
-                         f"{epochs:g} epochs, not a whole number. Try cycle_mult=2.")
+        raise ValueError(f"n_cycles={n_cycles}, cycle_len={cycle_len}, cycle_mult={cycle_mult} "
+                         f"make {epochs:g} epochs, not a whole number. Try cycle_mult=2.")
     return round(epochs)

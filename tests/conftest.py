@@ -1,0 +1,66 @@
+"""A learner small enough to train in a fraction of a second, for the tests of the loop."""
+import matplotlib
+import pytest
+import torch
+from torch import nn
+
+from transfer_lessons.data import ImageDataLoaders, draw_icons
+from transfer_lessons.learner import Learner
+
+matplotlib.use("Agg")
+
+
+def small_model(n_classes: int = 3, dropout: float = 0.2) -> nn.Sequential:
+    "Two convolutions with BatchNorm, and a head with dropout: three layer groups."
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(),
+                         nn.Conv2d(4, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU())
+    return nn.Sequential(body, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                                             nn.Dropout(dropout), nn.Linear(6, n_classes)))
+
+
+@pytest.fixture(scope="session")
+def drawings():
+    "Sixteen drawings of each of three kinds, and their kinds."
+    pictures, kinds = draw_icons(24)
+    chosen = [i for kind in ("animal", "building", "vehicle")
+              for i in [i for i, name in enumerate(kinds) if name == kind][:16]]
+    return [pictures[i] for i in chosen], [kinds[i] for i in chosen]
+
+
+@pytest.fixture
+def small_learner(drawings, tmp_path):
+    "Makes learners that are alike: the same drawings, order and first weights every time."
+    def make(model=None, augment=False, seed=0, **options) -> Learner:
+        torch.manual_seed(seed)
+        is_valid = [i % 4 == 0 for i in range(len(drawings[0]))]
+        dls = ImageDataLoaders.from_files(*drawings, is_valid=is_valid, size=16, bs=8,
+                                          augment=augment, device="cpu")
+        options = {"path": tmp_path, **options}
+        return Learner(dls, small_model() if model is None else model, **options)
+    return make
+
+
+@pytest.fixture
+def state_of():
+    "Copies of all that a training can change in a learner, to compare before and after."
+    def state(learn: Learner) -> dict[str, torch.Tensor]:
+        found = {f"model.{key}": value for key, value in learn.model.state_dict().items()}
+        if learn.opt is not None:
+            found |= {f"opt.{number}.{key}": value
+                      for number, values in learn.opt.state_dict()["state"].items()
+                      for key, value in values.items()}
+        found["order"] = learn.dls.train.generator.get_state()
+        found["chance"] = torch.get_rng_state()
+        found["modes"] = torch.tensor([module.training for module in learn.model.modules()])
+        return {key: value.clone() for key, value in found.items()}
+    return state
+
+
+@pytest.fixture
+def assert_same():
+    "Two states are equal in every bit."
+    def check(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+        assert first.keys() == second.keys()
+        different = [key for key in first if not torch.equal(first[key], second[key])]
+        assert not different, f"{different} differ"
+    return check

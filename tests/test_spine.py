@@ -1,0 +1,129 @@
+"""The promises that run through all modules, each shown on the real network."""
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from transfer_lessons.all import *
+
+PHOTOGRAPHS = Path(__file__).parents[1].parent / "shared" / "data" / "flowers"
+
+
+def small_learner(**options):
+    torch.manual_seed(0)
+    return vision_learner(icons(size=32, valid_pct=0.25, bs=64), hidden=None, **options)
+
+
+def everything(learn) -> list[torch.Tensor]:
+    "All that a later training depends on, as tensors."
+    return [*(value.clone() for value in learn.model.state_dict().values()),
+            torch.get_rng_state(), learn.dls.train.generator.get_state(),
+            torch.tensor([module.training for module in learn.model.modules()]),
+            torch.tensor(np.random.get_state()[1].astype(np.int64)),  # noqa: NPY002
+            torch.tensor(random.getstate()[1])]
+
+
+def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("first_group", [-1, -2])
+def test_frozen_groups_do_not_change_by_one_bit_in_an_epoch(first_group):
+    learn = small_learner()
+    learn.freeze_to(first_group)
+    frozen = [block for group in layer_groups(learn.model)[:first_group] for block in group]
+    before = [value.clone() for block in frozen for value in block.state_dict().values()]
+    learn.fit_one_cycle(1, 1e-2)
+    after = [value for block in frozen for value in block.state_dict().values()]
+    assert before and same(before, after)
+
+
+def test_lr_find_leaves_no_trace():
+    learn = small_learner()
+    before = everything(learn)
+    found = learn.lr_find(num_it=30)
+    assert same(before, everything(learn)) and len(found.lrs) <= 30
+    learn.fit(1, 1e-3)
+    untouched = small_learner()
+    untouched.fit(1, 1e-3)
+    assert same(everything(learn), everything(untouched))
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, "nan"])
+def test_an_interrupted_lr_find_leaves_no_trace(failure):
+    learn = small_learner()
+    before, calls = everything(learn), []
+    def loss_func(logits, targets):
+        calls.append(1)
+        if len(calls) == 25:
+            if failure == "nan":
+                return logits.sum() * float("nan")
+            raise failure
+        return cross_entropy(logits, targets)
+    learn.loss_func = loss_func
+    found = learn.lr_find(num_it=40)
+    assert len(found.lrs) == 24 and same(before, everything(learn))
+
+
+def test_a_rate_much_too_high_stops_with_finite_weights_and_says_why():
+    learn = small_learner()
+    learn.loss_func = lambda logits, targets: cross_entropy(logits, targets) * float("inf")
+    before = everything(learn)[:-5]
+    with pytest.raises(FloatingPointError, match="learning rate"):
+        learn.fit(1, 1e-3)
+    assert same(before, everything(learn)[:-5])
+
+
+def test_a_saved_learner_answers_the_same_and_a_foreign_checkpoint_changes_nothing(tmp_path):
+    learn = small_learner(path=tmp_path)
+    learn.fit(1, 1e-3)
+    learn.save("mine")
+    again = small_learner(path=tmp_path).load("mine")
+    assert torch.equal(again.get_preds()[0], learn.get_preds()[0])
+    other = vision_learner(learn.dls, pretrained=False, path=tmp_path)
+    before = everything(other)
+    with pytest.raises(ValueError, match="[Nn]othing"):
+        other.load("mine")
+    assert same(before, everything(other))
+
+
+def test_a_notebook_written_for_fastai_runs_unchanged(tmp_path):
+    torch.manual_seed(0)
+    dls = icons(size=32, bs=64)
+    learn = cnn_learner(dls, resnet18, metrics=error_rate, pretrained=False, path=tmp_path)
+    lr_min, lr_steep = learn.lr_find(num_it=30, suggest_funcs=(minimum, steep))
+    assert 0 < lr_min < 10 and 0 < lr_steep < 10
+    learn.fit_one_cycle(1, 3e-3)
+    learn.unfreeze()
+    learn.fit_one_cycle(1, lr_max=slice(1e-6, 1e-4))
+    learn.recorder.plot_loss()
+    learn.save("name")
+    learn.load("name")
+    interp = ClassificationInterpretation.from_learner(learn)
+    interp.plot_top_losses(9, figsize=(15, 11))
+    assert all(row.count >= 2 for row in interp.most_confused(min_val=2))
+
+
+@pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason=f"no photographs in {PHOTOGRAPHS}")
+def test_fine_tuning_1000_photographs_beats_the_frozen_body():
+    files = [file for kind in sorted(PHOTOGRAPHS.iterdir()) for file in get_image_files(kind)[:200]]
+    dls = ImageDataLoaders.from_files(files, [file.parent.name for file in files], size=96, bs=32)
+    torch.manual_seed(0)
+    learn = vision_learner(dls, hidden=None)
+    learn.fit_one_cycle(2, 5e-3)
+    frozen = learn.validate()[1]
+    learn.freeze_to(-2)
+    learn.fit_one_cycle(4, slice(5e-4, 2e-3))
+    assert learn.validate()[1] < frozen - 0.02
+
+
+def test_photographs_in_folders_become_batches():
+    if not PHOTOGRAPHS.is_dir():
+        pytest.skip(f"no photographs in {PHOTOGRAPHS}")
+    dls = ImageDataLoaders.from_folder(PHOTOGRAPHS, size=64)
+    assert dls.vocab == ["daisy", "dandelion", "rose", "sunflower", "tulip"]
+    assert len(dls.train.pictures) + len(dls.valid.pictures) == 4317
+    xb, yb = dls.one_batch()
+    assert xb.shape == (64, 3, 64, 64) and yb.max() < 5
