@@ -122,6 +122,13 @@ def test_torch_divides_by_zero_where_ours_starts_at_the_peak():
         torch_rates(OneCycleLR, 4, max_lr=1.0, total_steps=4, pct_start=0.25)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5, 100])
+def test_past_the_last_step_the_rate_stays_where_it_ended(steps):
+    last = (steps - 1) / steps
+    for schedule in (one_cycle, one_cycle_momentum):
+        assert schedule(1, steps=steps) == schedule(last, steps=steps)
+
+
 @quick
 @given(lr_max=RATES, pct_start=SHARES)
 def test_without_steps_the_peak_stands_at_pct_start_and_the_end_at_one(lr_max, pct_start):

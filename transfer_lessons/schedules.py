@@ -85,7 +85,7 @@ def _around_peak(
     done, peak, end = _share_done(progress), pct_start, 1.0
     if steps is not None:
         _check_count("steps", steps)
-        done = min(round(done * steps, 6), steps - 1)  # t / n * n is not always t
+        done = min(done * steps, steps - 1)
         peak, end = max(pct_start * steps - 1, 0), steps - 1
     first, second, third = values
     if done < peak:
