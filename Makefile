@@ -32,7 +32,7 @@ run: .venv/run  ## train on the default pictures and show the mistakes: pictures
 
 test: .venv/dev  ## style, every lesson run as a test, pytest with the browser tests
 	@echo "== Style" && $(BIN)/ruff check .
-	@echo "== Every lesson, top to bottom" && $(BIN)/nbdev-test --n_workers 1 --timing --do_print
+	@echo "== Every lesson, top to bottom" && $(BIN)/nbdev-test --n-workers 1 --timing --do-print
 	@echo "== Tests" && $(BIN)/python -m pytest
 
 lab: .venv/dev  ## open the lessons in JupyterLab

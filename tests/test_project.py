@@ -101,7 +101,10 @@ def test_library_and_readme_are_what_the_notebooks_say(tmp_path):
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_lesson_is_clean(lesson):
-    text, cells = lesson.read_text(), nbformat.read(lesson, 4).cells
+    cells = nbformat.read(lesson, 4).cells
+    for output in (output for cell in cells for output in cell.get("outputs", [])):
+        output.get("data", {}).pop("image/png", None)  # its letters may spell anything
+    text = json.dumps(cells)
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert not re.search(r"/(root|work|tmp|home)/", text), "a path of some machine"
     assert not re.search(r"\d+it/s|\d%\|", text), "what a progress bar left behind"
