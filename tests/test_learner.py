@@ -560,6 +560,17 @@ def test_ctrl_c_at_any_moment_leaves_the_weights_of_a_whole_step(small_learner):
         assert len(learn.recorder.history) == len(learn.recorder.ends)
 
 
+def test_an_impatient_second_ctrl_c_does_not_spoil_the_tidying_up(small_learner, monkeypatch):
+    learn = small_learner()
+    modes = [part.training for part in learn.model.modules()]
+    Hooks(learn, monkeypatch, KeyboardInterrupt).before(torch.optim.AdamW, "step", 2)
+    monkeypatch.setattr(Progress, "close", lambda self: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        learn.fit_one_cycle(1, 1e-2)
+    assert_in_order(learn, modes)
+    assert [group["lr"] for group in learn.opt.param_groups] == [1e-2] * 3
+
+
 def test_held_interrupts_come_after_the_block_and_nest():
     done = []
     with pytest.raises(KeyboardInterrupt):

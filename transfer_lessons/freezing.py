@@ -4,17 +4,18 @@
 __all__ = ['LearningRate', 'n_parameters', 'model_blocks', 'layer_groups', 'group_parameters', 'freeze_to', 'freeze', 'unfreeze',
            'train_mode', 'spread_lrs', 'GroupRow', 'freeze_table']
 
-# %% ../nbs/05_freezing.ipynb #9957a1ef
+# %% ../nbs/05_freezing.ipynb #e04c3404
 import math
 import numbers
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from torch import nn
 
 from .data import Table
 
-# %% ../nbs/05_freezing.ipynb #999b0466
+# %% ../nbs/05_freezing.ipynb #ebacf01d
 def n_parameters(module: nn.Module) -> int:
     "How many numbers a module can learn."
     return sum(parameter.numel() for parameter in module.parameters())
@@ -29,36 +30,41 @@ def model_blocks(module: nn.Module) -> list[nn.Module]:
         return [block for child in part.children() for block in opened(child)]
     return opened(module)
 
+# %% ../nbs/05_freezing.ipynb #66250a6e
 def layer_groups(
     model: nn.Module,  # `nn.Sequential(body, head)`, or any network whose last child is its head
 ) -> list[list[nn.Module]]:  # early body, late body, head; fewer for a very small network
     "Split a network into groups that may learn at different rates: half the body, half, the head."
-    *body, head = model.children()
-    blocks = model_blocks(nn.ModuleList(body))
-    middle = -(-len(blocks) // 2)
-    return [group for group in (blocks[:middle], blocks[middle:], [head]) if group]
+    def learning(modules: list[nn.Module]) -> list[int]:
+        return [i for i, module in enumerate(modules) if n_parameters(module)]
+    parts = list(model.children()) or [model]
+    head = max(learning(parts)[1:], default=0)
+    blocks = model_blocks(nn.ModuleList(parts[:head]))
+    able = learning(blocks)
+    middle = [*able, len(blocks)][-(-len(able) // 2)]
+    return [group for group in (blocks[:middle], blocks[middle:], parts[head:]) if group]
 
 def group_parameters(model: nn.Module) -> list[list[nn.Parameter]]:
     "The parameters of each layer group; those that belong to no block count as early ones."
-    groups = [[p for block in group for p in block.parameters()] for group in layer_groups(model)]
-    placed = {id(p) for group in groups for p in group}
-    groups[0] += [p for p in model.parameters() if id(p) not in placed]
-    return groups
+    groups = layer_groups(model)
+    place = {p: i for i, group in enumerate(groups) for block in group for p in block.parameters()}
+    return [[p for p in model.parameters() if place.get(p, 0) == i] for i in range(len(groups))]
 
-# %% ../nbs/05_freezing.ipynb #7dcc29b2
+# %% ../nbs/05_freezing.ipynb #ffb2e201
 def freeze_to(
     model: nn.Module,
-    n: int,  # the first group that trains; negative counts from the end
+    n: int,  # the first group that trains; negative counts from the end, as in a list
 ) -> None:
-    "Let the groups from the n-th on train, and no other."
+    "Let the groups from the n-th on train, and no other; raises `ValueError` if there is no n-th."
     groups = group_parameters(model)
-    if not -len(groups) <= n <= len(groups):
-        raise ValueError(f"freeze_to({n}): the network has {len(groups)} layer groups, "
-                         f"give a number from {-len(groups)} to {len(groups)}.")
-    first = n if n >= 0 else len(groups) + n
+    if n not in range(-len(groups), len(groups)):
+        raise ValueError(f"freeze_to({n!r}): the network has {len(groups)} layer groups, "
+                         f"give a whole number from {-len(groups)} to {len(groups) - 1}.")
     for i, parameters in enumerate(groups):
         for parameter in parameters:
-            parameter.requires_grad_(i >= first)
+            parameter.requires_grad_(i >= n % len(groups))
+            if not parameter.requires_grad:
+                parameter.grad = None  # an optimizer would still apply it
 
 def freeze(model: nn.Module) -> None:
     "Let the head train, and nothing else."
@@ -68,16 +74,17 @@ def unfreeze(model: nn.Module) -> None:
     "Let every layer train."
     freeze_to(model, 0)
 
-# %% ../nbs/05_freezing.ipynb #0e5ae221
+# %% ../nbs/05_freezing.ipynb #a6fdb852
 def train_mode(model: nn.Module) -> None:
-    "Training mode for what trains; frozen groups stay as they are, BatchNorm and dropout included."
+    "Training mode for what trains; what is frozen stays as it is, BatchNorm and dropout included."
     model.train()
-    for group, parameters in zip(layer_groups(model), group_parameters(model), strict=True):
-        if not any(parameter.requires_grad for parameter in parameters):
-            for block in group:
-                block.eval()
+    for part in [*layer_groups(model), *([module] for module in model.modules())]:
+        parameters = [parameter for module in part for parameter in module.parameters()]
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            for module in part:
+                module.eval()
 
-# %% ../nbs/05_freezing.ipynb #72ea4b59
+# %% ../nbs/05_freezing.ipynb #e2319dca
 LearningRate = float | slice | Sequence[float]
 
 def spread_lrs(
@@ -93,8 +100,9 @@ def spread_lrs(
         last = _checked_rate(lr.stop, lr)
         first = last / 10 if lr.start is None else _checked_rate(lr.start, lr)
         if first > last:
-            raise ValueError(f"{lr} falls: early layers would learn faster than the head. "
-                             f"Did you mean slice({last:g}, {first:g})?")
+            low, high = (np.format_float_scientific(r, trim="-", exp_digits=1) for r in (last, first))
+            raise ValueError(f"{lr} falls: the learning rate of early layers would be above the "
+                             f"head's. Did you mean slice({low}, {high})?")
         if lr.start is None:
             return [first] * (n_groups - 1) + [last]
         return [first * (last / first) ** (i / (n_groups - 1)) for i in range(n_groups - 1)] + [last]
@@ -106,12 +114,12 @@ def spread_lrs(
 
 def _checked_rate(value: object, given: object) -> float:
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:
-        raise ValueError(f"A learning rate is a positive number such as 3e-3, or "
-                         f"slice(1e-6, 1e-4); got {given!r}.")
+    if not number or not math.isfinite(value) or value <= 0 or getattr(given, "step", None):
+        raise ValueError("A learning rate is a positive number such as 3e-3, a slice such as "
+                         f"slice(1e-6, 1e-4), or a list of one a group; got {given!r}.")
     return float(value)
 
-# %% ../nbs/05_freezing.ipynb #cc08f1a9
+# %% ../nbs/05_freezing.ipynb #289dcf4d
 class GroupRow(NamedTuple):
     "One layer group: how large it is, whether it trains, and how fast."
     group: int
@@ -126,11 +134,11 @@ def freeze_table(
 ) -> Table:  # of `GroupRow`
     "What trains: the layer groups, their blocks, sizes, and learning rates."
     table, groups = Table(), layer_groups(model)
-    rates = spread_lrs(1.0 if lr is None else lr, len(groups))
-    for i, (blocks, parameters) in enumerate(zip(groups, group_parameters(model), strict=True)):
-        kinds = dict.fromkeys((type(blocks[0]).__name__, type(blocks[-1]).__name__))
+    rates = [None] * len(groups) if lr is None else spread_lrs(lr, len(groups))
+    for i, parameters in enumerate(group_parameters(model)):
+        kinds = dict.fromkeys(type(block).__name__ for block in (groups[i][0], groups[i][-1]))
         trains = any(parameter.requires_grad for parameter in parameters)
-        table.append(GroupRow(i, f"{len(blocks)}: {' ... '.join(kinds)}",
+        table.append(GroupRow(i, f"{len(groups[i])}: {' ... '.join(kinds)}",
                               sum(parameter.numel() for parameter in parameters),
                               "yes" if trains else "no", f"{rates[i]:.2g}" if trains and lr else ""))
     return table

@@ -1,0 +1,307 @@
+"""Interpretation: counts and losses that can be counted by hand, beside the right pictures."""
+import math
+import warnings
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib import pyplot as plt
+from PIL import Image
+from torch import Tensor, nn
+
+from transfer_lessons.data import ImageDataLoaders, Pictures
+from transfer_lessons.interpretation import ClassificationInterpretation, Confusion
+from transfer_lessons.learner import Learner
+
+quick = settings(deadline=None, max_examples=60)
+drawn = settings(deadline=None, max_examples=12)
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left():
+    "A test starts without figures, and ends so."
+    plt.close("all")
+    yield
+    plt.close("all")
+
+
+def blank(n: int, size: int = 16) -> Pictures:
+    images = [Image.new("RGB", (20, 20), (10 * i % 256, 90, 0)) for i in range(n)]
+    for i, image in enumerate(images):
+        image.info["name"] = f"picture {i}"
+    return Pictures(images, [0] * n, size)
+
+
+def made(logits: Tensor, targets: Tensor, vocab: list[str] | None = None):
+    vocab = [f"class {i}" for i in range(logits.shape[1])] if vocab is None else vocab
+    return ClassificationInterpretation(logits, targets, blank(len(logits)), vocab)
+
+
+@st.composite
+def answers(draw, max_classes: int = 6) -> tuple[Tensor, Tensor]:
+    "Logits [N, C] and targets [N]; some classes may be absent."
+    n, c = draw(st.integers(1, 30)), draw(st.integers(2, max_classes))
+    numbers = draw(st.lists(st.floats(-20, 20, width=32), min_size=n * c, max_size=n * c))
+    targets = draw(st.lists(st.integers(0, c - 1), min_size=n, max_size=n))
+    return torch.tensor(numbers).view(n, c), torch.tensor(targets)
+
+
+# ---- counts ---------------------------------------------------------------------------------
+
+@quick
+@given(answers())
+def test_the_confusion_matrix_counts_every_pair_of_actual_and_predicted(answer):
+    logits, targets = answer
+    counted = [[0] * logits.shape[1] for _ in range(logits.shape[1])]
+    for row, target in zip(logits.tolist(), targets.tolist(), strict=True):
+        counted[target][row.index(max(row))] += 1
+    counts = made(logits, targets).confusion_matrix()
+    assert isinstance(counts, np.ndarray) and counts.tolist() == counted
+
+
+@quick
+@given(answers(), st.integers(-1, 6))
+def test_most_confused_lists_the_mistakes_from_min_val_on_most_frequent_first(answer, min_val):
+    logits, targets = answer
+    mistakes = Counter((t, int(row.argmax())) for t, row in zip(targets.tolist(), logits, strict=True))
+    expected = {(f"class {i}", f"class {j}", n) for (i, j), n in mistakes.items()
+                if i != j and n >= max(min_val, 1)}
+    rows = made(logits, targets).most_confused(min_val)
+    assert len(rows) == len(expected) and set(map(tuple, rows)) == expected
+    assert [row.count for row in rows] == sorted((row.count for row in rows), reverse=True)
+
+
+def test_a_row_of_most_confused_names_what_it_is_what_it_was_taken_for_and_how_often():
+    targets = torch.tensor([0, 0, 0, 1, 2, 2])
+    logits = torch.eye(3)[torch.tensor([1, 1, 0, 1, 0, 2])]
+    interp = made(logits, targets, ["cat", "dog", "fox"])
+    assert interp.most_confused() == [("cat", "dog", 2), ("fox", "cat", 1)]
+    assert interp.most_confused(min_val=2) == [Confusion("cat", "dog", 2)]
+    (actual, predicted, count), = interp.most_confused(min_val=2)
+    assert (actual, predicted, count) == ("cat", "dog", 2) and type(count) is int
+    assert interp.most_confused(3) == []
+
+
+def test_a_class_absent_from_validation_has_a_row_of_zeros_and_is_drawn():
+    interp = made(torch.eye(4)[:3], torch.tensor([0, 1, 1]), list("abcd"))
+    assert interp.confusion_matrix().sum(1).tolist() == [1, 2, 0, 0]
+    interp.plot_confusion_matrix(normalize=True)
+    ax, = plt.gcf().axes
+    assert np.isfinite(ax.images[0].get_array()).all()
+    assert [text.get_text() for text in ax.texts] == ["1.00", ".50", ".50"]
+    assert ax.get_title() == "67% right: the diagonal"
+
+
+# ---- losses ---------------------------------------------------------------------------------
+
+def cross_entropy_of(row: list[float], target: int) -> float:
+    highest = max(row)
+    return highest - row[target] + math.log(sum(math.exp(score - highest) for score in row))
+
+
+@quick
+@given(answers(), st.data())
+def test_top_losses_are_the_largest_cross_entropies_and_the_numbers_of_their_pictures(answer, data):
+    logits, targets = answer
+    k = data.draw(st.none() | st.integers(1, 40))
+    by_hand = [cross_entropy_of(row, target)
+               for row, target in zip(logits.double().tolist(), targets.tolist(), strict=True)]
+    losses, numbers = made(logits, targets).top_losses(k)
+    n = len(by_hand) if k is None else min(k, len(by_hand))
+    assert losses.tolist() == pytest.approx(sorted(by_hand, reverse=True)[:n], abs=1e-4)
+    assert [by_hand[i] for i in numbers] == pytest.approx(losses.tolist(), abs=1e-4)
+    assert len(set(numbers.tolist())) == n
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_fewer_than_one_top_loss_is_refused(k):
+    interp = made(torch.eye(2), torch.tensor([0, 1]))
+    for ask in (interp.top_losses, interp.plot_top_losses):
+        with pytest.raises(ValueError, match=f"k={k}: give a number of pictures from 1 to 2"):
+            ask(k)
+
+
+def test_probabilities_are_softmax_and_predictions_the_largest():
+    logits = torch.randn(20, 5)
+    interp = made(logits, torch.zeros(20, dtype=torch.long))
+    torch.testing.assert_close(interp.probabilities, torch.softmax(logits, 1))
+    assert torch.equal(interp.predicted, logits.argmax(1))
+
+
+@pytest.mark.parametrize("n_logits, n_targets, n_pictures", [(3, 4, 4), (4, 3, 4), (4, 4, 3)])
+def test_answers_that_cannot_belong_to_the_pictures_are_refused(n_logits, n_targets, n_pictures):
+    with pytest.raises(ValueError, match=f"{n_logits} answers and {n_targets} targets for {n_pictures}"):
+        ClassificationInterpretation(torch.zeros(n_logits, 2), torch.zeros(n_targets).long(),
+                                     blank(n_pictures), ["a", "b"])
+
+
+# ---- from a learner -------------------------------------------------------------------------
+
+class Reader(nn.Module):
+    "A network that reads a picture's number off its colour; in training it answers nonsense."
+    def __init__(self, n_classes: int):
+        super().__init__()
+        self.n_classes, self.head = n_classes, nn.Identity()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        number = (x[:, 0].mean((1, 2)) * 255 / 5).round()
+        scores = torch.nn.functional.one_hot(number.long() % self.n_classes, self.n_classes) * 10.0
+        return scores * self.weight - 20 * scores * float(self.training)
+
+
+@pytest.fixture
+def learn() -> Learner:
+    "46 pictures whose red tells their number; every fifth label is wrong."
+    images = [Image.new("RGB", (24, 24), (5 * i, 0, 0)) for i in range(46)]
+    labels = ["abc"[(i + (i % 5 == 0)) % 3] for i in range(46)]
+    dls = ImageDataLoaders(images, labels, is_valid=[i % 2 == 1 for i in range(46)], size=16, bs=8,
+                           device="cpu")
+    return Learner(dls, Reader(3))
+
+
+def number_of(source: Image.Image) -> int:
+    return source.getpixel((0, 0))[0] // 5
+
+
+@pytest.mark.parametrize("side", ["valid", "train"])
+def test_every_answer_stands_beside_its_picture_also_where_the_loader_shuffles(learn, side):
+    loader = getattr(learn.dls, side)
+    interp = ClassificationInterpretation.from_learner(learn, loader)
+    sources = interp.pictures.sources
+    assert sources == loader.pictures.sources, "all of them, an incomplete batch included"
+    assert interp.predicted.tolist() == [number_of(source) % 3 for source in sources]
+    assert interp.targets.tolist() == loader.pictures.targets
+    wrong = {number_of(source) for source in sources if number_of(source) % 5 == 0}
+    losses, numbers = interp.top_losses(len(wrong))
+    assert {number_of(sources[i]) for i in numbers} == wrong and losses.min() > 5
+
+
+def test_without_a_loader_it_asks_about_the_validation_pictures(learn):
+    interp = ClassificationInterpretation.from_learner(learn)
+    assert interp.pictures is learn.dls.valid.pictures and interp.vocab == ["a", "b", "c"]
+
+
+def test_asking_changes_neither_the_order_of_training_nor_modes_nor_weights(learn):
+    learn.model.train()
+    order, chance = learn.dls.train.generator.get_state(), torch.get_rng_state()
+    ClassificationInterpretation.from_learner(learn, learn.dls.train)
+    assert torch.equal(learn.dls.train.generator.get_state(), order)
+    assert torch.equal(torch.get_rng_state(), chance)
+    assert learn.model.training and learn.model.weight == 1
+
+
+def test_training_pictures_are_asked_about_in_the_size_of_validation_and_as_they_are(learn):
+    seen = []
+    learn.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-1]))
+    interp = ClassificationInterpretation.from_learner(learn, learn.dls.train)
+    assert set(seen) == {16} and interp.pictures[0][0].shape == (3, 16, 16)
+    again = ClassificationInterpretation.from_learner(learn, learn.dls.train)
+    assert torch.equal(interp.probabilities, again.probabilities), "no augmentation"
+
+
+def test_it_agrees_with_validate(learn):
+    interp = ClassificationInterpretation.from_learner(learn)
+    loss, error = learn.validate()
+    assert interp.losses.mean().item() == pytest.approx(loss)
+    assert (interp.predicted != interp.targets).double().mean().item() == pytest.approx(error)
+
+
+# ---- plots ----------------------------------------------------------------------------------
+
+AWKWARD = ["$x", "$\\frac$", "a$b$c", "<Delete>", "<b>&amp;</b>", "日本", "a\nb", "\t", "", " ",
+           "x" * 300, "_hidden", "%s {0}", "\\", "caf\udce9", "👩‍👩‍👧", "\x00"]
+NAMES = st.sampled_from(AWKWARD) | st.text(max_size=40) | st.text(st.characters(codec=None), max_size=8)
+
+
+def draw_all(names: list[str]) -> None:
+    "Draw both plots of a model for classes and files of these names, and look at the canvas."
+    n = len(names)
+    interp = made(torch.eye(n), torch.arange(n).roll(1), names)
+    for image, name in zip(interp.pictures.sources, names, strict=True):
+        image.info["name"] = name
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph|.*missing from.*font")
+        warnings.filterwarnings("error", ".*layout not applied")
+        for plot in (interp.plot_confusion_matrix, interp.plot_top_losses):
+            assert plot() is None
+            assert len(plt.get_fignums()) == 1, "one figure, no more"
+            plt.gcf().canvas.draw()
+            plt.close()
+
+
+@drawn
+@given(st.lists(NAMES, min_size=2, max_size=4))
+def test_plots_draw_classes_and_files_of_any_name(names):
+    draw_all(names)
+
+
+@pytest.mark.parametrize("name", AWKWARD, ids=ascii)
+def test_plots_draw_names_that_broke_plots_elsewhere(name):
+    draw_all([name, "plain"])
+
+
+def test_names_are_drawn_as_they_are_and_long_ones_are_cut():
+    interp = made(torch.eye(3), torch.arange(3), ["$a$", "<Delete>", "n" * 99])
+    interp.plot_confusion_matrix()
+    ax, = plt.gcf().axes
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    assert labels == ["$a$", "<Delete>", "n" * 23 + "…"]
+    assert not any(label.get_parse_math() for label in ax.get_xticklabels() + ax.get_yticklabels())
+
+
+def test_the_tables_escape_names():
+    rows = made(torch.eye(2), torch.tensor([1, 0]), ["<script>", "a&b"]).most_confused()
+    assert "<script>" not in rows._repr_html_() and "&lt;script&gt;" in rows._repr_html_()
+
+
+def test_the_confusion_matrix_goes_where_it_is_told():
+    figure, ax = plt.subplots()
+    interp = made(torch.eye(3), torch.tensor([0, 1, 1]))
+    interp.plot_confusion_matrix(ax=ax)
+    assert plt.get_fignums() == [figure.number] and len(ax.images) == 1
+    assert ax.get_xlabel() == "predicted" and ax.get_ylabel() == "actual"
+    texts = {text.get_position(): text.get_text() for text in ax.texts}
+    assert texts == {(0, 0): "1", (1, 1): "1", (2, 1): "1"}, "columns are predicted, rows actual"
+
+
+@pytest.mark.parametrize("n_classes", [2, 37, 102])
+def test_the_confusion_matrix_of_many_classes_fits_a_page(n_classes):
+    made(torch.eye(n_classes), torch.arange(n_classes)).plot_confusion_matrix()
+    assert max(plt.gcf().get_size_inches()) <= 12
+    plt.gcf().canvas.draw()
+
+
+def test_top_losses_are_drawn_in_the_size_asked_for():
+    interp = made(torch.randn(12, 3), torch.zeros(12, dtype=torch.long))
+    interp.plot_top_losses(9, figsize=(15, 11))
+    assert plt.gcf().get_size_inches().tolist() == [15, 11]
+    assert len(plt.gcf().axes) == 9 and all(len(ax.images) == 1 for ax in plt.gcf().axes)
+
+
+@pytest.mark.parametrize("k, n, shown", [(1, 5, 1), (9, 5, 5), (10, 30, 10), (16, 30, 16)])
+def test_as_many_pictures_are_drawn_as_asked_for_or_there_are(k, n, shown):
+    made(torch.randn(n, 3), torch.zeros(n, dtype=torch.long)).plot_top_losses(k)
+    assert sum(len(ax.images) for ax in plt.gcf().axes) == shown
+
+
+def test_a_title_says_what_it_is_what_it_was_taken_for_and_how_surely():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    interp = made(logits, torch.tensor([1, 1]), ["cat", "dog"])
+    interp.plot_top_losses(2)
+    first, second = (ax.get_title() for ax in plt.gcf().axes[:2])
+    assert first == "picture 0\ndog: taken for cat\nloss 2.13, 88% sure"
+    assert second == "picture 1\ndog: right\nloss 0.31, 73% sure"
+
+
+def test_the_picture_under_a_title_is_the_one_with_that_name():
+    pictures = blank(6)
+    logits, targets = torch.randn(6, 2), torch.zeros(6, dtype=torch.long)
+    interp = ClassificationInterpretation(logits, targets, pictures, ["a", "b"])
+    interp.plot_top_losses(6)
+    for ax in plt.gcf().axes:
+        number = int(ax.get_title().split("\n")[0].removeprefix("picture "))
+        assert np.asarray(ax.images[0].get_array())[0, 0, 0] == 10 * number
