@@ -99,8 +99,8 @@ def n_features(body: nn.Module) -> int:
             return given[1]
     except Exception as error:  # every network fails in its own way
         given = error
-    raise ValueError(f"Without its end this network gives no feature maps [1, C, h, w] but {given}. "
-                     "Take a convolutional one, such as 'resnet34' or 'convnext_tiny'.")
+    raise ValueError(f"Without its end this network gives no feature maps [1, C, h, w] but {given}."
+                     " Take a convolutional one, such as 'resnet34' or 'convnext_tiny'.")
 
 # %% ../nbs/04_backbones.ipynb #a725c823
 def create_head(

@@ -33,8 +33,8 @@ def run(folder: Path, seed: int = 42) -> None:
     default_device()
     torch.manual_seed(seed)
     dls = icons(valid_pct=0.25, seed=seed, size=112)
-    print(f"== Data: {len(dls.train.pictures)} drawings to learn from, {len(dls.valid.pictures)} to "
-          f"check with, {len(dls.vocab)} kinds (OpenMoji, CC BY-SA 4.0)")
+    print(f"== Data: {len(dls.train.pictures)} drawings to learn from, {len(dls.valid.pictures)} "
+          f"to check with, {len(dls.vocab)} kinds (OpenMoji, CC BY-SA 4.0)")
     save_plot(dls.show_batch, folder / "batch.png")
     learn = vision_learner(dls, hidden=None)
 

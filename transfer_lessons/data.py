@@ -112,7 +112,7 @@ def augment_batch(
 
 # %% ../nbs/02_data.ipynb #b2859a0c
 class Normalize(nn.Module):
-    "Shift and scale pixels by a network's own statistics, one a channel: the first layer of a body."
+    "Scale pixels by a network's own statistics, one a channel: the first layer of a body."
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
@@ -169,7 +169,7 @@ def _damage(path: Path, error: Exception) -> tuple[str, str]:
     if isinstance(error, OSError) and error.errno:
         return f"it cannot be read ({error.strerror})", "Check the path"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"more than {MAX_PIXELS // 10**6} million pixels", "Save a smaller copy, or delete it"
+        return f"more than {MAX_PIXELS // 10**6} million pixels", "Save a smaller copy or delete it"
     start, fix = path.read_bytes()[:64].lstrip().lower(), "Download it again, or delete it"
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return "this is a web page, not a picture", fix
@@ -188,7 +188,7 @@ def _warn(message: str) -> None:
 # %% ../nbs/02_data.ipynb #362055b5
 def load_picture(
     source: Source,
-    at_least: int | None = None,  # pixels a side; a JPEG far larger is decoded smaller, but not below
+    at_least: int | None = None,  # pixels a side; a far larger JPEG is decoded smaller, not below
 ) -> Image.Image:
     "Read one picture, upright and RGB; raises `PictureError` naming the file, reason and fix."
     if isinstance(source, Image.Image):
@@ -213,12 +213,13 @@ class Table(list):
         "The table as text, the names of the columns first."
         rows = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row]
                 for row in self]
-        names = [name.replace("_", " ") for name in self[0]._fields] if self else ["nothing to list"]
-        return [names, *rows]
+        names = self[0]._fields if self else ["nothing to list"]
+        return [[name.replace("_", " ") for name in names], *rows]
 
     def _repr_html_(self) -> str:
         rows = self.cells()
-        lines = "".join(f"<tr><td>{'</td><td>'.join(map(html.escape, row))}</td></tr>" for row in rows)
+        lines = "".join(f"<tr><td>{'</td><td>'.join(map(html.escape, row))}</td></tr>"
+                        for row in rows)
         lines = lines.replace("td>", "th>", 2 * len(rows[0]))
         return f"<table class='mathjax_ignore tex2jax_ignore'>{lines}</table>"  # a $ is no formula
 

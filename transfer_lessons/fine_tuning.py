@@ -20,6 +20,8 @@ def fine_tune(
     div: float = 5.0,  # the unfrozen rates start at their peak / div
 ) -> None:
     "Train the new head alone, then everything, early layers slowest (fastai's constants)."
+    if not epochs >= 1:  # said before an epoch is spent on the head
+        raise ValueError(f"epochs={epochs}: give a whole number of epochs, 1 or more.")
     self.freeze()
     self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99)
     base_lr /= 2

@@ -91,7 +91,7 @@ def spread_lrs(
     lr: LearningRate,  # one for all; slice(first, last); slice(last); or one a group
     n_groups: int,
 ) -> list[float]:  # one a group, early layers first
-    """Learning rates for the layer groups, evenly spaced by factors (ULMFiT, Howard and Ruder 2018).
+    """Learning rates for the layer groups, evenly spaced by factors (ULMFiT, Howard, Ruder 2018).
 
     `slice(last)` gives every group but the last a tenth, as in fastai. Raises `ValueError` for a
     rate that is not a positive number and for a slice that falls.
@@ -100,12 +100,14 @@ def spread_lrs(
         last = _checked_rate(lr.stop, lr)
         first = last / 10 if lr.start is None else _checked_rate(lr.start, lr)
         if first > last:
-            low, high = (np.format_float_scientific(r, trim="-", exp_digits=1) for r in (last, first))
+            low, high = (np.format_float_scientific(rate, trim="-", exp_digits=1)
+                         for rate in (last, first))
             raise ValueError(f"{lr} falls: the learning rate of early layers would be above the "
                              f"head's. Did you mean slice({low}, {high})?")
         if lr.start is None:
             return [first] * (n_groups - 1) + [last]
-        return [first * (last / first) ** (i / (n_groups - 1)) for i in range(n_groups - 1)] + [last]
+        return [first * (last / first) ** (i / (n_groups - 1))
+                for i in range(n_groups - 1)] + [last]
     rates = list(lr) if isinstance(lr, (list, tuple)) else [lr] * n_groups
     if len(rates) != n_groups:
         raise ValueError(f"{len(rates)} learning rates for {n_groups} layer groups: "
@@ -140,5 +142,6 @@ def freeze_table(
         trains = any(parameter.requires_grad for parameter in parameters)
         table.append(GroupRow(i, f"{len(groups[i])}: {' ... '.join(kinds)}",
                               sum(parameter.numel() for parameter in parameters),
-                              "yes" if trains else "no", f"{rates[i]:.2g}" if trains and lr else ""))
+                              "yes" if trains else "no",
+                              f"{rates[i]:.2g}" if trains and lr else ""))
     return table

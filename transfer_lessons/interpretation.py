@@ -29,8 +29,8 @@ class ClassificationInterpretation:
         vocab: Sequence[str],  # class names
     ):
         if not len(logits) == len(targets) == len(pictures):
-            raise ValueError(f"{len(logits)} answers and {len(targets)} targets for {len(pictures)} "
-                             "pictures: give one each a picture, in the same order.")
+            raise ValueError(f"{len(logits)} answers and {len(targets)} targets for {len(pictures)}"
+                             " pictures: give one each a picture, in the same order.")
         self.targets, self.pictures, self.vocab = targets, pictures, list(vocab)
         self.probabilities, self.predicted = softmax(logits), logits.argmax(1)
         self.losses = cross_entropy(logits, targets, reduction="none")
@@ -126,7 +126,7 @@ def plot_top_losses(
     titles, (losses, numbers) = [], self.top_losses(k)
     for loss, i in zip(losses.tolist(), numbers.tolist(), strict=True):
         name = _label(picture_name(self.pictures.sources[i]))
-        actual, predicted = (_label(self.vocab[found[i]]) for found in (self.targets, self.predicted))
+        actual, predicted = (_label(self.vocab[said[i]]) for said in (self.targets, self.predicted))
         verdict = "right" if self.targets[i] == self.predicted[i] else f"taken for {predicted}"
         sure = self.probabilities[i].max().item()
         titles.append(f"{name}\n{actual}: {verdict}\nloss {loss:.2f}, {sure:.0%} sure")
