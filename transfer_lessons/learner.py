@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -454,14 +454,17 @@ def summary(self: Learner, lr: LearningRate | None = None) -> Table:
     return freezing.freeze_table(self.model, lr)
 
 # %% ../nbs/07_learner.ipynb #cc3268fd
-def write_safely(file: Path, data: bytes) -> None:
+def write_safely(
+    file: Path,
+    data: bytes | Iterable[bytes],  # all of it, or piece by piece
+) -> None:
     "Write a file whole or not at all: whatever happens, a file that was there before survives."
     file.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(file)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as handle:
-            handle.write(data)
+            handle.writelines([data] if isinstance(data, bytes) else data)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(part, file)
