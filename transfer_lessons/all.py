@@ -9,4 +9,5 @@ from .interpretation import *
 from .learner import *
 from .losses import *
 from .lr_finder import *
+from .precompute import *
 from .schedules import *
