@@ -11,3 +11,5 @@ from .losses import *
 from .lr_finder import *
 from .precompute import *
 from .schedules import *
+from .sweep import *
+from .widgets import *

@@ -30,7 +30,7 @@ function render({data, el}) {
   const line = (losses, place) => {  // stops for good where the loss is no number any more
     const stop = losses.indexOf(null);
     return losses.slice(0, stop < 0 ? undefined : stop).map((loss, i) =>
-      `${i ? "L" : "M"}${x(place(i)).toFixed(1)} ${Math.max(y(loss), -99).toFixed(1)}`).join("");
+      `${i ? "L" : "M"}${x(place(i)).toFixed(1)} ${Math.max(y(loss), -1e6).toFixed(1)}`).join("");
   };
   const smooth = losses => {  // a running mean, so that many curves can be seen at once
     let mean = 0;
