@@ -1,4 +1,6 @@
 """An unfrozen epoch on 1,024 photographs, loading included, against fastai in the same run."""
+import contextlib
+import io
 import statistics
 import sys
 import time
@@ -48,9 +50,9 @@ def main() -> int:
     pairs = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        ours.fit(1, 1e-3)
-        middle = time.perf_counter()
-        with theirs.no_bar():
+        with contextlib.redirect_stdout(io.StringIO()), theirs.no_bar():  # no tables of epochs
+            ours.fit(1, 1e-3)
+            middle = time.perf_counter()
             theirs.fit(1, 1e-3)
         pairs.append((middle - began, time.perf_counter() - middle))
     own, other = (statistics.median(times) for times in zip(*pairs, strict=True))

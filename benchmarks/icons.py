@@ -1,4 +1,6 @@
 """What pretraining and fine-tuning are worth on the built-in drawings: three errors a seed."""
+import contextlib
+import io
 import statistics
 
 import torch
@@ -13,7 +15,7 @@ def errors(seed: int) -> tuple[float, float, float]:
     "Error with a frozen body, fine-tuned, and from scratch in as many epochs."
     def learner(pretrained: bool):
         torch.manual_seed(seed)
-        dls = icons(size=112, valid_pct=0.25, seed=42)
+        dls = icons(size=96, valid_pct=0.25, seed=42)
         return vision_learner(dls, pretrained=pretrained, hidden=None)
     learn = learner(pretrained=True)
     learn.fit_one_cycle(FROZEN_EPOCHS, 5e-3)
@@ -26,7 +28,8 @@ def errors(seed: int) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    rows = [errors(seed) for seed in SEEDS]
+    with contextlib.redirect_stdout(io.StringIO()):
+        rows = [errors(seed) for seed in SEEDS]
     means = [statistics.mean(column) for column in zip(*rows, strict=True)]
     for seed, (frozen, tuned, scratch) in zip([*SEEDS, "mean"], [*rows, means], strict=True):
         print(f"seed {seed}: frozen {frozen:.3f}, fine-tuned {tuned:.3f}, scratch {scratch:.3f}; "

@@ -1,4 +1,6 @@
 """What the training loop costs over the same steps in bare PyTorch: resnet18, data in memory."""
+import contextlib
+import io
 import statistics
 import time
 from types import SimpleNamespace
@@ -43,7 +45,8 @@ def measure(model: torch.nn.Module, size: int, steps: int) -> tuple[float, float
                           device=torch.device("cpu"))
     learn = Learner(dls, model)
     bare_epoch(learn)
-    pairs = [(timed(bare_epoch, learn), timed(learn.fit, 1)) for _ in range(ROUNDS)]
+    with contextlib.redirect_stdout(io.StringIO()):  # the table of epochs
+        pairs = [(timed(bare_epoch, learn), timed(learn.fit, 1)) for _ in range(ROUNDS)]
     return tuple(statistics.median(times) for times in zip(*pairs, strict=True))
 
 

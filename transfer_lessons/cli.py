@@ -32,7 +32,7 @@ def run(folder: Path, seed: int = 42) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     default_device()
     torch.manual_seed(seed)
-    dls = icons(valid_pct=0.25, seed=seed, size=112)
+    dls = icons(valid_pct=0.25, seed=seed, size=96)
     print(f"== Data: {len(dls.train.pictures)} drawings to learn from, {len(dls.valid.pictures)} "
           f"to check with, {len(dls.vocab)} kinds (OpenMoji, CC BY-SA 4.0)")
     save_plot(dls.show_batch, folder / "batch.png")
