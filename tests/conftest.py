@@ -1,7 +1,8 @@
-"""A learner small enough to train in a fraction of a second, for the tests of the loop."""
+"""A learner small enough to train in a fraction of a second, for the tests of the loop; a browser."""
 import matplotlib
 import pytest
 import torch
+from browser import chromium
 from torch import nn
 
 from transfer_lessons.data import ImageDataLoaders, draw_icons
@@ -64,3 +65,12 @@ def assert_same():
         different = [key for key in first if not torch.equal(first[key], second[key])]
         assert not different, f"{different} differ"
     return check
+
+
+@pytest.fixture(scope="session")
+def browser():
+    "The system's chromium, one for all tests."
+    with chromium() as browser:
+        if browser is None:
+            pytest.skip("no chromium on this machine")
+        yield browser
