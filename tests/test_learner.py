@@ -656,7 +656,7 @@ def test_in_a_terminal_only_the_table_stays(small_learner, monkeypatch):
     monkeypatch.setattr(module.time, "monotonic", lambda: next(ticks))
     small_learner().fit(2, 1e-3)
     shown = screen.getvalue()
-    assert "epoch 2 of 2, step 3 of 4" in shown
+    assert "epoch 2 of 2 [###############.....] 3/4" in shown
     stays = [line.rpartition("\r")[2] for line in shown.split("\n")]
     overwritten = [line.rsplit("\r", 2)[-2] for line in shown.split("\n") if "\r" in line]
     assert not any(part.strip() for part in overwritten), "the last thing drawn over is blank"
@@ -683,6 +683,11 @@ def test_in_a_notebook_only_the_table_stays(small_learner, monkeypatch):
     last = pages[-1]["text/html"]
     assert "<progress" not in last and last == learn.recorder.history._repr_html_()
     assert pages[-1]["text/plain"] == repr(learn.recorder.history)
+    progress = Progress()
+    progress.start(0, 4)
+    progress.step()
+    progress.close()
+    assert "1/4" in pages[-2]["text/html"] and pages[-1] == {"text/html": "", "text/plain": ""}
     pages.clear()
     Progress().close()
     assert not pages, "nothing to show, nothing shown"
