@@ -27,10 +27,16 @@ help:  ## list the targets
 	@$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	@touch $@
 
+.venv/ipywidgets7: .venv/dev
+	@echo "== Installing the ipywidgets that Colab has beside the newest"
+	@$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ ipywidgets==7.7.1 \
+		widgetsnbextension==3.6.6 jupyterlab-widgets==1.1.11 ipython-genutils==0.2.0
+	@touch $@
+
 run: .venv/run  ## train on the default pictures and show the mistakes: pictures under runs/
 	@$(BIN)/transfer-lessons run
 
-test: .venv/dev  ## style, every lesson run as a test, pytest with the browser tests
+test: .venv/dev .venv/ipywidgets7  ## style, every lesson run as a test, pytest with the browser tests
 	@echo "== Style" && $(BIN)/ruff check .
 	@echo "== Every lesson, top to bottom" && $(BIN)/nbdev-test --n-workers 1 --timing --do-print
 	@echo "== Tests" && $(BIN)/python -m pytest
