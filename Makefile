@@ -57,10 +57,7 @@ lessons: export  ## run every lesson and store its outputs
 	@$(BIN)/nbdev-clean
 
 bench: .venv/bench  ## measure against fastai and bare PyTorch, in one run
-	@$(BIN)/python benchmarks/icons.py
-	@$(BIN)/python benchmarks/loop.py
-	@$(BIN)/python benchmarks/fastai_epoch.py
-	@$(BIN)/python benchmarks/imports.py
+	@for file in benchmarks/*.py; do echo "== $$file" && $(BIN)/python -W ignore $$file || exit 1; done
 
 images: .venv/dev  ## take the pictures of README and index from the lessons' runs
 	@$(BIN)/python images/make.py
