@@ -228,7 +228,7 @@ def test_tensors_that_are_missing_or_too_many_are_refused(small_learner):
     small_learner(less).save("less")
     assert "5 of its parts differ, such as 0.4.weight: None, here [6]" in refused(small_learner(), "less")
     small_learner().save("more")
-    assert "5 of its parts differ, such as 0.4.weight: [6], here None" in refused(small_learner(less), "more")
+    assert "5 of its parts differ, such as 0.4.bias: [6], here None" in refused(small_learner(less), "more")
 
 
 def test_another_number_of_classes_is_refused(small_learner):

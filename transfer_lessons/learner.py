@@ -197,7 +197,6 @@ class Learner:
         self.metrics = [metrics] if callable(metrics) else list(metrics or [])
         self.recorder, self.opt = Recorder(), None
         self.loaded = None  # what load read besides weights, for fit(start_epoch=...)
-        self.progress_type = Progress  # number of epochs -> what shows a training as it goes
 
     def freeze_to(self, n: int) -> None:
         "Let the layer groups from the n-th on train, and no other; negative counts from the end."
@@ -329,8 +328,7 @@ def _fit_epochs(self: Learner, epochs: range, plan: Callable, checkpoint: str | 
     names = [getattr(metric, "__name__", type(metric).__name__) for metric in self.metrics]
     names = ["epoch", "train_loss", "valid_loss", *names, "seconds"]
     settings = [dict(group) for group in self.opt.param_groups]
-    progress, failure = self.progress_type(epochs.stop), None
-    epoch = saved = epochs.start
+    progress, epoch, saved, failure = Progress(epochs.stop), epochs.start, epochs.start, None
     try:
         with modes_kept(self.model):
             for epoch in epochs:
@@ -541,7 +539,7 @@ def read_checkpoint(file: Path) -> tuple[dict[str, dict[str, Tensor]], dict]:
         raise ValueError(f"{file} is damaged, or not from learn.save ({error}): nothing was loaded."
                          " Take an older checkpoint.") from error
     parts = {"model": {}, "opt": {}, "random": {}}
-    for key, value in safetensors.torch.load(data).items():
+    for key, value in sorted(safetensors.torch.load(data).items()):
         kind, _, rest = key.partition(".")
         parts[kind][rest] = value
     return parts, json.loads(noted["info"])
@@ -556,7 +554,7 @@ def load(self: Learner, name: str) -> Learner:
         {"class names": names, **{key: list(value.shape) for key, value in state.items()}}
         for names, state in ((info["vocab"], parts["model"]),
                              (self.dls.vocab, self.model.state_dict())))
-    wrong = [key for key in theirs | ours if theirs.get(key) != ours.get(key)]
+    wrong = [key for key in ours | theirs if theirs.get(key) != ours.get(key)]
     if wrong:
         raise ValueError(
             f"{name} is from another model: {len(wrong)} of its parts differ, such as {wrong[0]}: "
