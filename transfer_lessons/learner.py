@@ -197,6 +197,7 @@ class Learner:
         self.metrics = [metrics] if callable(metrics) else list(metrics or [])
         self.recorder, self.opt = Recorder(), None
         self.loaded = None  # what load read besides weights, for fit(start_epoch=...)
+        self.progress_type = Progress  # number of epochs -> what shows a training as it goes
 
     def freeze_to(self, n: int) -> None:
         "Let the layer groups from the n-th on train, and no other; negative counts from the end."
@@ -328,7 +329,8 @@ def _fit_epochs(self: Learner, epochs: range, plan: Callable, checkpoint: str | 
     names = [getattr(metric, "__name__", type(metric).__name__) for metric in self.metrics]
     names = ["epoch", "train_loss", "valid_loss", *names, "seconds"]
     settings = [dict(group) for group in self.opt.param_groups]
-    progress, epoch, saved, failure = Progress(epochs.stop), epochs.start, epochs.start, None
+    progress, failure = self.progress_type(epochs.stop), None
+    epoch = saved = epochs.start
     try:
         with modes_kept(self.model):
             for epoch in epochs:
