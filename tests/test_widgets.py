@@ -90,6 +90,7 @@ def test_the_best_rate_is_good_even_where_none_helps():
 def test_shares_are_of_the_best_gain():
     shares = [share for _, share in judge_rates(LRS[:3], 2.0, [1.5, 1.0, 3.0])]
     assert shares == [0.5, 1.0, -1.0]
+    assert [share for _, share in judge_rates(LRS[:2], 2.0, [math.nan, 3.0])] == [-math.inf, -1.0]
 
 
 # The scrubber
@@ -232,15 +233,17 @@ def test_every_explorer_comes_with_a_picture_and_words(explorers):
 def test_every_control_changes_what_is_shown(explorers):
     for explorer in explorers:
         for name, control in explorer.controls.items():
-            before = explorer.image.value, explorer.says
-            old = control.value
+            if name in ("n_cycles", "cycle_mult"):
+                explorer.controls["kind"].value = "SGDR"
+            before, old = (bytes(explorer.image.value), explorer.says), control.value
             options = [value for _, value in getattr(control, "_options_full", ())] or (
                 [not old] if isinstance(old, bool) else
                 [(0.6, 0.7)] if isinstance(old, tuple) else [control.min, control.max])
-            control.value = next(value for value in options if value != old)
-            if name in ("n_cycles", "cycle_mult"):
-                explorer.controls["kind"].value = "SGDR"
-            assert (explorer.image.value, explorer.says) != before, (explorer, name)
+            logarithmic = isinstance(control, ipywidgets.FloatLogSlider)
+            control.value = next(10**value if logarithmic else value for value in options
+                                 if value != old)
+            assert (bytes(explorer.image.value), explorer.says) != before, (explorer, name)
+            control.value = old
     assert plt.get_fignums() == []
 
 
@@ -250,7 +253,7 @@ def test_names_are_escaped_and_values_are_numbers(small_learner):
     interp = ClassificationInterpretation.from_learner(learn)
     for explorer in (ConfusionExplorer(interp), AugmentExplorer(learn.dls),
                      CrossEntropyExplorer([1, 2, 3], 1, learn.dls.vocab)):
-        assert picture(explorer.still()).std() > 0
+        assert picture(explorer.image.value).std() > 0
         texts = [widget.value for widget in everything(explorer.box)
                  if isinstance(widget, ipywidgets.HTML)]
         assert not any("<b>" in text or "</script>" in text for text in texts)
@@ -356,7 +359,6 @@ def test_loss_curves_follow_a_training(small_learner):
 def test_the_stop_button_stops_at_the_next_batch_and_loses_nothing(small_learner, capsys):
     learn, alone = small_learner(), small_learner()
     curves = LossCurves(learn)
-    curves.poll_before = None
 
     def click(steps):
         if len(learn.recorder.losses) == 5:

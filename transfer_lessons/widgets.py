@@ -38,7 +38,7 @@ from .lr_finder import untouched
 from .schedules import one_cycle, one_cycle_momentum, sgdr
 from .sweep import Sweep
 
-# %% ../nbs/12_widgets.ipynb #018c2b91
+# %% ../nbs/12_widgets.ipynb #e36bb978
 def judge_rates(
     lrs: Sequence[float],  # rising
     start_loss: float,  # before training
@@ -47,10 +47,15 @@ def judge_rates(
 ) -> list[tuple[str, float]]:  # "too low", "good" or "too high", and the share it got, one a rate
     "What became of every rate, compared with the best of them; NaN is always too high."
     gains = start_loss - np.nan_to_num(np.asarray(final_loss, float), nan=np.inf)
-    best = int(np.argmax(gains))
-    enough = gains[best] - (1 - share) * abs(gains[best])
-    return [("good" if gain >= enough else "too low" if i < best and gain > -np.inf else "too high",
-             float(gain / (gains[best] or 1))) for i, gain in enumerate(gains)]
+    best, verdicts = int(np.argmax(gains)), []
+    most, slack = gains[best], (1 - share) * abs(gains[best])
+    for i, gain in enumerate(gains.tolist()):
+        if not math.isfinite(gain):
+            verdicts.append(("too high", -math.inf))
+            continue
+        truth = "good" if gain >= most - slack else "too low" if i < best else "too high"
+        verdicts.append((truth, gain / abs(most or 1)))
+    return verdicts
 
 # %% ../nbs/12_widgets.ipynb #30131773
 def _number(lr: float) -> str:
@@ -63,20 +68,20 @@ def _rounded(values: Tensor) -> list:
         return [_rounded(part) for part in values]
     return float(f"{values:.5g}") if values.isfinite() else None
 
-# %% ../nbs/12_widgets.ipynb #dadfabd5
+# %% ../nbs/12_widgets.ipynb #60113e41
 def scrubber_data(
     sweep: Sweep,
     start: float | None = None,  # the rate shown first; None takes the best
 ) -> dict[str, Any]:  # only what JSON has: text, finite numbers, None, lists
     "All that a scrubber shows, rates rising: numbers, names, suggestions and verdicts."
     first, final, verdicts = sweep.losses[:, 0].median().item(), sweep.valid_loss.tolist(), []
-    lowest = _number(sweep.lrs[int(np.nanargmin(final))])
+    best = int(np.argmin(np.nan_to_num(final, nan=np.inf)))
     for truth, share in judge_rates(sweep.lrs, first, final):
         got = (f"brings it down by {share:.0%} of that" if share > 0 else
                "does not bring it down" if math.isfinite(share) else "leaves no number at all")
-        verdicts.append([truth, f"The validation loss ends lowest at {lowest}: {first:.2f} before "
-                         f"training, {np.nanmin(final):.2f} after it. This rate {got}; from 90% "
-                         "on, we call a rate good."])
+        verdicts.append([truth, f"The validation loss ends lowest at {_number(sweep.lrs[best])}: "
+                         f"{first:.2f} before training, {final[best]:.2f} after it. This rate "
+                         f"{got}; from 90% on, we call a rate good."])
     tick = 10.0 ** math.floor(math.log10(first))
     start = sweep.best if start is None else start
     return {"lrs": sweep.lrs, "names": [_number(lr) for lr in sweep.lrs],
@@ -122,7 +127,7 @@ def _scrubber_png(data: dict[str, Any]) -> bytes:
     ax.legend()
     return _png(figure, colours=32)
 
-# %% ../nbs/12_widgets.ipynb #4b0e7f5d
+# %% ../nbs/12_widgets.ipynb #27ac7a44
 _SCRIPT = resources.files("transfer_lessons").joinpath("scrubber.js").read_text(encoding="utf-8")
 
 class LRScrubber:
@@ -140,7 +145,7 @@ class LRScrubber:
         powers = [math.log10(lr) for lr in (sweep.lrs[0], sweep.lrs[-1])]
         self.rate = widgets.FloatLogSlider(
             value=sweep.lrs[self.data["start"]], min=powers[0], max=powers[1], step=0.01,
-            description="another rate", readout_format=".2e", layout=widgets.Layout(width="30em"))
+            description="another", readout_format=".2e", layout=widgets.Layout(width="30em"))
         self.button = widgets.Button(description="Train here", tooltip="One more real training")
         self.button.on_click(self.train_here)
         self.box = widgets.HBox([self.rate, self.button])
@@ -209,7 +214,7 @@ def close_on_rerun(widget: widgets.Widget) -> None:
         opened = []
     _opened[cell] = shell.execution_count, [*opened, widget]
 
-# %% ../nbs/12_widgets.ipynb #6952bea8
+# %% ../nbs/12_widgets.ipynb #8195c504
 _drawing = threading.RLock()  # JupyterLab's events come in another thread than cells run in
 
 class Explorer:
@@ -251,10 +256,6 @@ class Explorer:
         except RuntimeError:  # no event loop, so nobody drags
             self.redraw()
 
-    def still(self) -> bytes:  # a PNG file
-        "The picture that stands for the explorer where there is no kernel."
-        return self.image.value
-
     def _repr_mimebundle_(
         self,
         include: Sequence[str] | None = None,
@@ -262,7 +263,7 @@ class Explorer:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         if self.scheduled:
             self.redraw()
-        png = base64.b64encode(self.still()).decode()
+        png = base64.b64encode(self.image.value).decode()
         return ({_VIEW: _view(self.box), "image/png": png, "text/plain": self.says},
                 {"image/png": {"alt": self.says}})
 
@@ -422,7 +423,7 @@ def measure_freezing(
         rows.append(Frozen(n, sizes, [None] * n + rates[n:], min(seconds)))
     return rows
 
-# %% ../nbs/12_widgets.ipynb #8424b8a2
+# %% ../nbs/12_widgets.ipynb #0d852b1f
 class FreezeExplorer(Explorer):
     "Slide the freeze boundary: what trains, how fast it learns, and what a step costs."
     def __init__(
@@ -437,23 +438,19 @@ class FreezeExplorer(Explorer):
     def draw(self, figure: Figure, n: int) -> str:
         "Draw the groups, in colour where they train, and the time of a step for every n."
         _, sizes, rates, _ = self.rows[n]
-        times = [1000 * row.seconds for row in self.rows]
+        times, places = [1000 * row.seconds for row in self.rows], range(len(self.rows))
         states = ["frozen" if lr is None else f"rate {_number(lr)}" for lr in rates]
         left, right = few_ticks(figure, 2, left=0.02)
-        for ax, values, texts, colours in (
-                (left, sizes, [f"{size:,}\n{state}" for size, state in zip(sizes, states,
-                                                                           strict=True)],
-                 ["0.8" if lr is None else _BLUE for lr in rates]),
-                (right, times, [f"{each:.0f} ms" for each in times],
-                 [_ORANGE if i == n else "0.8" for i in range(len(times))])):
-            bars = ax.bar(range(len(values)), values, color=colours)
+        for ax, values, texts, on in (
+                (left, sizes, [f"{sizes[i]:,}\n{states[i]}" for i in places], places[n:]),
+                (right, times, [f"{milliseconds:.0f} ms" for milliseconds in times], [n])):
+            bars = ax.bar(places, values, color=[_BLUE if i in on else "0.8" for i in places])
             ax.bar_label(bars, texts, padding=2, fontsize=8)
-            ax.set(yticks=[], ylim=(0, 1.3 * max(values)), xticks=range(len(values)))
+            ax.set(yticks=[], ylim=(0, 1.3 * max(values)), xticks=places)
         left.set(title="parameters", xlabel="layer group (the last is the head)")
         right.set(title="time of a training step", xlabel="n")
-        trained = sum(size for size, lr in zip(sizes, rates, strict=True) if lr)
-        return (f"freeze_to({n}): {trained:,} of {sum(sizes):,} parameters train; a step takes "
-                f"{times[n]:.0f} ms.")
+        return (f"freeze_to({n}): {sum(sizes[n:]):,} of {sum(sizes):,} parameters train; a step "
+                f"takes {times[n]:.0f} ms.")
 
 # %% ../nbs/12_widgets.ipynb #882abb50
 def augmented_views(
@@ -466,7 +463,7 @@ def augmented_views(
     dice = torch.Generator().manual_seed(seed)
     return augment_batch((picture.float() / 255).repeat(n, 1, 1, 1), dice, **changes)
 
-# %% ../nbs/12_widgets.ipynb #8b0eca21
+# %% ../nbs/12_widgets.ipynb #dd86b08d
 class AugmentExplorer(Explorer):
     "One training picture and what augmentation makes of it; a slider a transform."
     def __init__(self, dls: ImageDataLoaders):
@@ -491,10 +488,7 @@ class AugmentExplorer(Explorer):
             ax.imshow(pixels.permute(1, 2, 0))
             ax.set_title(title, parse_math=False, fontsize=10)
             ax.axis("off")
-        flips = ", flipped at random" if changes["flip"] else ""
-        return (f"Picture {number}, {name}, turned by up to {changes['rotate']:g} degrees, zoomed "
-                f"up to {changes['zoom']:g} times, light changed by up to {changes['light']:.0%}"
-                f"{flips}.")
+        return f"Picture {number}, {name}: as it is, and augmented eight times."
 
 # %% ../nbs/12_widgets.ipynb #3a903879
 def confusion_cell(
@@ -507,7 +501,7 @@ def confusion_cell(
     numbers = torch.where((targets == cell[0]) & (predicted == cell[1]))[0]
     return numbers[losses[numbers].argsort(descending=True)].tolist()
 
-# %% ../nbs/12_widgets.ipynb #dab5f2e7
+# %% ../nbs/12_widgets.ipynb #d17515ba
 class ConfusionExplorer(Explorer):
     "Click a cell of the confusion matrix, or choose two classes, and see its pictures."
     figsize = 7.2, 2.0
@@ -564,23 +558,16 @@ class ConfusionExplorer(Explorer):
         return (f"{actual}, taken for {predicted}: {len(numbers)} of "
                 f"{self.counts[cell['actual']].sum()} pictures.")
 
-    def still(self) -> bytes:  # a PNG file
-        "The matrix, and under it the pictures of the cell."
-        figure = Figure(figsize=(7.2, 7.5), layout="constrained")
-        matrix, pictures = figure.subplots(2, 1, height_ratios=(5.5, 2))
-        self.interp.plot_confusion_matrix(ax=matrix)
-        pictures.imshow(Image.open(io.BytesIO(self.image.value)))
-        pictures.set_title(self.says, parse_math=False, fontsize=10)
-        pictures.axis("off")
-        return _png(figure)
-
-# %% ../nbs/12_widgets.ipynb #34b0735f
-def _listening() -> contextlib.AbstractContextManager[Callable[[int], Any]]:
-    "Gives a function that lets the kernel hear clicks while a cell runs."
-    if not hasattr(getattr(get_ipython(), "kernel", None), "do_one_iteration"):
-        return contextlib.nullcontext(lambda n: None)  # no kernel, or one that hears by itself
-    from jupyter_ui_poll import ui_events
-    return ui_events()
+# %% ../nbs/12_widgets.ipynb #5e4298fc
+def _listening(button: widgets.Button) -> contextlib.AbstractContextManager[Callable]:
+    "Gives a function that, called now and then, lets a button be heard while a cell runs."
+    if hasattr(getattr(get_ipython(), "kernel", None), "do_one_iteration"):  # ipykernel 6
+        from jupyter_ui_poll import ui_events
+        return ui_events()
+    # JupyterLab lets ipykernel 7 hear clicks in a thread, "subshell", of their own; but 7.4 sends
+    # them to the thread that last wrote to the button: the one that trains.
+    state = getattr(button.comm, "__dict__", {})
+    return contextlib.nullcontext(lambda n: state.pop("_reply_subshell_id", None))
 
 class LossCurves(Explorer):
     "Live loss curves and a stop button for what is trained in a `with` block."
@@ -594,7 +581,7 @@ class LossCurves(Explorer):
 
     def __enter__(self) -> "LossCurves":
         self.exits, self.stopped, self.button.disabled = contextlib.ExitStack(), False, False
-        self.poll = self.exits.enter_context(_listening())
+        self.poll = self.exits.enter_context(_listening(self.button))
         self.before, self.learn.progress_type = self.learn.progress_type, self.begin
         self.shown_at = display(self, display_id=True)
         return self
@@ -645,6 +632,4 @@ class LossCurves(Explorer):
         self.where = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values)
         self.redraw()
 
-    def close(self) -> None:
-        "The training is over."
-        self.redraw()
+    close = Explorer.redraw  # the training is over
