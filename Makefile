@@ -53,8 +53,10 @@ export: .venv/dev  ## write transfer_lessons/ and README.md from the notebooks
 lessons: export  ## run every lesson and store its outputs
 	@for lesson in $(LESSONS); do \
 		echo "== $$lesson" && $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute \
-			--inplace $$lesson || exit 1; done
+			--ExecutePreprocessor.store_widget_state=False --inplace $$lesson || exit 1; done
 	@$(BIN)/nbdev-clean
+	@# A stored widget is dead until its cell runs; without it, its picture shows.
+	@sed -i.bak '/"application.vnd.jupyter.widget-view+json": {/,/}/d' $(LESSONS) && rm nbs/*.bak
 
 bench: .venv/bench  ## measure against fastai and bare PyTorch, in one run
 	@for file in benchmarks/*.py; do echo "== $$file" && $(BIN)/python -W ignore $$file || exit 1; done

@@ -38,6 +38,7 @@ from transfer_lessons.widgets import (
 )
 
 ROOT = Path(__file__).parents[1]
+LESSONS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
 LRS = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 
 
@@ -100,7 +101,7 @@ def test_the_scrubber_holds_the_real_runs(sweep):
     np.testing.assert_allclose(data["losses"], sweep.losses, rtol=1e-4)
     np.testing.assert_allclose(data["valid_losses"], sweep.valid_losses, rtol=1e-4)
     np.testing.assert_allclose(data["error_rates"], sweep.error_rates, rtol=1e-4, atol=1e-6)
-    assert data["names"] == ["1e-4", "1e-3", "1e-2", "1e-1", "1e+0"]
+    assert data["names"] == ["1e-4", "1e-3", "1e-2", "1e-1", "1e0"]
     assert data["lrs"][data["start"]] == sweep.best
     assert scrubber_data(sweep, start=2e-2)["start"] == 2
     expected = judge_rates(LRS, sweep.losses[:, 0].median().item(), sweep.valid_loss.tolist())
@@ -259,6 +260,13 @@ def test_names_are_escaped_and_values_are_numbers(small_learner):
         assert not any("<b>" in text or "</script>" in text for text in texts)
         for control in explorer.controls.values():
             assert not isinstance(control.value, str)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_no_lesson_stores_a_dead_widget(lesson):
+    text = lesson.read_text(encoding="utf-8")
+    assert "jupyter.widget-view" not in text, "run `make lessons`: it keeps the picture"
+    assert "jupyter.widget-state" not in text
 
 
 def everything(widget):

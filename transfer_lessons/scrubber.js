@@ -12,6 +12,7 @@ function render({data, el}) {
   };
   const add = (parent, ...rest) => parent.appendChild(make(...rest));
   const percent = share => share === null ? "–" : `${(100 * share).toFixed(1)} %`;
+  const name = lr => lr.toExponential(2).replace(/\.?0*e\+?/, "e");
   const shown = loss => loss === null ? "no number any more" : String(loss);
 
   // Where a step and a loss are in the plot, and a rate along the slider.
@@ -109,7 +110,7 @@ function render({data, el}) {
   slider.value = data.start;
   const marks = add(el, "svg", {viewBox: `0 0 ${WIDTH} ${34 + 15 * data.suggestions.length}`,
     role: "img", "aria-label": data.suggestions.map(([rule, lr]) =>
-      `The rule ${rule} suggests ${lr}`).join(". ") || "learning rates"});
+      `The rule ${rule} suggests ${name(lr)}`).join(". ") || "learning rates"});
   const [lowest, highest] = [data.lrs[0], data.lrs[last]].map(Math.log10);
   for (let power = Math.ceil(lowest - 1e-9); power <= highest + 1e-9; power++) {
     const at = along(10 ** power * (1 - 1e-9));
@@ -123,7 +124,8 @@ function render({data, el}) {
     add(marks, "line", {x1: at, x2: at, y1: 0, y2: low - 8, stroke: ORANGE, "stroke-width": 1.5});
     add(marks, "path", {d: `M${at} 0l-5 -8h10z`, fill: ORANGE, transform: "translate(0 8)"});
     add(marks, "text", {x: at + (before ? -5 : 5), y: low,
-      "text-anchor": before ? "end" : "start"}, `${rule} ${lr}`);
+      "text-anchor": before ? "end" : "start"},
+        `${lr < data.lrs[0] ? "← " : ""}${rule} ${name(lr)}${lr > data.lrs[last] ? " →" : ""}`);
   });
 
   const quiz = add(el, "div", {role: "group", "aria-label": "Predict, then check"});

@@ -57,10 +57,10 @@ def judge_rates(
         verdicts.append((truth, gain / abs(most or 1)))
     return verdicts
 
-# %% ../nbs/12_widgets.ipynb #30131773
+# %% ../nbs/12_widgets.ipynb #cc894404
 def _number(lr: float) -> str:
     "A rate in three digits, such as 3.16e-3."
-    return np.format_float_scientific(float(f"{lr:.2e}"), trim="-", exp_digits=1)
+    return np.format_float_scientific(float(f"{lr:.2e}"), trim="-", exp_digits=1).replace("+", "")
 
 def _rounded(values: Tensor) -> list:
     "Nested lists of five digits a number, which JSON takes; None where it is no finite number."
