@@ -265,7 +265,7 @@ def test_names_are_escaped_and_values_are_numbers(small_learner):
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_no_lesson_stores_a_dead_widget(lesson):
     text = lesson.read_text(encoding="utf-8")
-    assert "jupyter.widget-view" not in text, "run `make lessons`: it keeps the picture"
+    assert '"application/vnd.jupyter.widget-view+json": {' not in text, "run `make lessons`"
     assert "jupyter.widget-state" not in text
 
 
@@ -365,7 +365,7 @@ def test_loss_curves_follow_a_training(small_learner):
 
 
 def test_the_stop_button_stops_at_the_next_batch_and_loses_nothing(small_learner, capsys):
-    learn, alone = small_learner(), small_learner()
+    learn = small_learner()
     curves = LossCurves(learn)
 
     def click(steps):
@@ -376,6 +376,7 @@ def test_the_stop_button_stops_at_the_next_batch_and_loses_nothing(small_learner
         learn.fit(3)
     assert len(learn.recorder.losses) == 5
     assert "Weights and history are kept" in capsys.readouterr().out
+    alone = small_learner()
     alone.fit(3)
     assert learn.recorder.losses == alone.recorder.losses[:5]
     assert all(p.grad is None for p in learn.model.parameters())
@@ -397,7 +398,7 @@ def test_loss_curves_keep_no_error_for_themselves(small_learner):
 # Reruns, memory, and both versions of ipywidgets
 
 SCRIPT = """
-import io, sys, time, resource
+import asyncio, io, sys, time, resource
 import ipywidgets, matplotlib.pyplot as plt, numpy as np, torch
 from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
@@ -410,7 +411,8 @@ from transfer_lessons.all import *
 pictures, kinds = draw_icons(24)
 few = [i for kind in ("animal", "building") for i in [i for i, k in enumerate(kinds) if k == kind][:12]]
 dls = ImageDataLoaders.from_files([pictures[i] for i in few], [kinds[i] for i in few],
-                                  is_valid=[i % 4 == 0 for i in range(24)], size=16, bs=8, device="cpu")
+                                  is_valid=[i % 4 == 0 for i in range(24)], size=16, bs=8, augment=False,
+                                  device="cpu")
 body = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU())
 model = nn.Sequential(body, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)))
 learn = Learner(dls, model)
@@ -438,18 +440,29 @@ for name, cell in cells.items():
 before = len(registry)
 shell.run_cell("OneCycleExplorer()", store_history=True)
 shell.run_cell("OneCycleExplorer() # elsewhere", store_history=True)
-assert len(registry) == before + 2 * (len(registry) - before) // 2 > before
+one = len(registry) - before
+shell.run_cell("OneCycleExplorer() # a third cell", store_history=True)
+assert one > 0 and len(registry) - before == 3 * one // 2, "cells do not close each other's"
 explorer = shell.user_ns["e"] = None
 shell.run_cell("e = OneCycleExplorer(3e-3)", store_history=True)
 explorer, times = shell.user_ns["e"], []
 slider = explorer.controls["pct_start"]
-for event in range(1000):
+for event in range(60):
     began = time.perf_counter()
     slider.value = event % 20 / 20
     times.append(time.perf_counter() - began)
-    if event == 300:
-        start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) / 1024
+
+def memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+async def drag():
+    for event in range(1000):
+        slider.value = event % 20 / 20
+        await asyncio.sleep(0.003)
+    await asyncio.sleep(0.2)
+start = memory()
+asyncio.run(drag())
+grown = memory() - start
 assert plt.get_fignums() == []
 print(f"{np.percentile(times, 95) * 1000:.0f} ms at p95, {grown:.1f} MB grown")
 assert grown < 5
@@ -467,4 +480,4 @@ def test_no_widget_piles_up_in_either_ipywidgets(version, tmp_path):
                           env={**os.environ, "PYTHONPATH": os.pathsep.join(path),
                                "MPLBACKEND": "Agg"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "0." in done.stdout or "MB grown" in done.stdout
+    assert "MB grown" in done.stdout

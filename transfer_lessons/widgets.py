@@ -38,7 +38,7 @@ from .lr_finder import untouched
 from .schedules import one_cycle, one_cycle_momentum, sgdr
 from .sweep import Sweep
 
-# %% ../nbs/12_widgets.ipynb #e36bb978
+# %% ../nbs/12_widgets.ipynb #53eb6242
 def judge_rates(
     lrs: Sequence[float],  # rising
     start_loss: float,  # before training
@@ -48,7 +48,7 @@ def judge_rates(
     "What became of every rate, compared with the best of them; NaN is always too high."
     gains = start_loss - np.nan_to_num(np.asarray(final_loss, float), nan=np.inf)
     best, verdicts = int(np.argmax(gains)), []
-    most, slack = gains[best], (1 - share) * abs(gains[best])
+    most, slack = float(gains[best]), (1 - share) * abs(float(gains[best]))
     for i, gain in enumerate(gains.tolist()):
         if not math.isfinite(gain):
             verdicts.append(("too high", -math.inf))
@@ -127,7 +127,7 @@ def _scrubber_png(data: dict[str, Any]) -> bytes:
     ax.legend()
     return _png(figure, colours=32)
 
-# %% ../nbs/12_widgets.ipynb #27ac7a44
+# %% ../nbs/12_widgets.ipynb #dc39e75a
 _SCRIPT = resources.files("transfer_lessons").joinpath("scrubber.js").read_text(encoding="utf-8")
 
 class LRScrubber:
@@ -160,13 +160,9 @@ class LRScrubber:
 
     def train_here(self, button: Any = None) -> None:
         "Train at the rate that is set, and show it among the others."
-        self.button.disabled = True
-        try:
-            self.show(self.sweep.train(self.rate.value), self.rate.value)
-            if self.shown_at is not None:
-                self.shown_at.update(self._repr_mimebundle_()[0], raw=True)
-        finally:
-            self.button.disabled = False
+        self.show(self.sweep.train(self.rate.value), self.rate.value)
+        if self.shown_at is not None:
+            self.shown_at.update(self._repr_mimebundle_()[0], raw=True)
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self.png).decode()
