@@ -4,7 +4,7 @@
 __all__ = ['WITHOUT_CHANCE', 'split_frozen', 'weights_digest', 'FrozenPart', 'keep', 'cache_key', 'keep_in_file', 'KeptLoader',
            'PrecomputedLearner']
 
-# %% ../nbs/10_precompute.ipynb #37b9e2f3
+# %% ../nbs/10_precompute.ipynb #9b264d71
 import contextlib
 import copy
 import hashlib
@@ -28,7 +28,6 @@ from .data import CACHE, ImageDataLoaders, Loader, Table, content_digest
 from transfer_lessons.freezing import (
     LearningRate,
     group_parameters,
-    layer_groups,
     n_parameters,
     train_mode,
 )
@@ -52,7 +51,23 @@ def _boundary(model: nn.Module, blocks: Sequence[nn.Module]) -> int:
                  or block.training and not isinstance(block, WITHOUT_CHANCE) for block in blocks]
     return [*moves, True].index(True)
 
-# %% ../nbs/10_precompute.ipynb #ccca7f01
+# %% ../nbs/10_precompute.ipynb #fd9a71bd
+def _blocks(module: nn.Module, x: Tensor) -> list[nn.Module]:
+    "A module's parts that, one after another, give what it gives for x; itself if there are none."
+    inputs, parts = [x], list(module.children())
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    if own or not parts or isinstance(module, WITHOUT_CHANCE):
+        return [module]
+    with contextlib.suppress(Exception):  # of parts that do not fit together, all kinds
+        for part in parts:
+            inputs.append(part(inputs[-1].clone()))
+        whole = module(x.clone())
+        if torch.allclose(inputs[-1], whole, 1e-3, 1e-4 * whole.abs().max().item()):
+            return [block for part, given in zip(parts, inputs, strict=False)
+                    for block in _blocks(part, given)]
+    return [module]
+
+# %% ../nbs/10_precompute.ipynb #7b4cc141
 @torch.no_grad()
 def split_frozen(
     model: nn.Module,
@@ -60,28 +75,22 @@ def split_frozen(
 ) -> tuple[nn.Sequential, nn.Sequential]:  # what is frozen, and what comes after it: no copies
     """Cut a network before the first block that trains.
 
-    Raises `ValueError` where nothing is frozen, nothing trains, or the network does more than
-    to call its blocks one after another.
+    Raises `ValueError` where nothing is frozen, nothing trains, or where the network is not blocks
+    one after another.
     """
-    *body, head = layer_groups(model)
-    fine = [block for group in body for block in group]
-    fine += [layer for part in head for layer in (part if type(part) is nn.Sequential else [part])]
     trains = {parameter.requires_grad for parameter in model.parameters()}
     if trains != {True, False}:
         raise ValueError(f"{'Every' if True in trains else 'No'} layer trains; kept is what frozen "
                          "layers give to those that train. learn.freeze() lets the head train.")
     with modes_kept(model):
-        whole = model.eval()(xb)
-        for blocks in (fine, list(model.children())):
-            start = _boundary(model, blocks)
-            frozen, trained = nn.Sequential(*blocks[:start]), nn.Sequential(*blocks[start:])
-            with contextlib.suppress(RuntimeError, TypeError):  # blocks that do not fit together
-                same = torch.allclose(trained(frozen(xb)), whole, 1e-3, 1e-4 * whole.abs().max())
-                if same and n_parameters(frozen):
-                    return frozen, nn.Sequential(trained)  # in a box, so that it is one group
-    raise ValueError("This network cannot be cut where its frozen layers end: it is more than its "
-                     "blocks one after another. Most can be cut before the head: learn.freeze(). "
-                     "Others train without precompute.")
+        blocks = _blocks(model.eval(), xb)
+    start = _boundary(model, blocks)
+    frozen, trained = nn.Sequential(*blocks[:start]), nn.Sequential(*blocks[start:])
+    if not n_parameters(frozen):
+        raise ValueError("This network cannot be cut where its frozen layers end: it is more than "
+                         "its blocks one after another. Most can be cut before the head: "
+                         "learn.freeze(). Others train without precompute.")
+    return frozen, nn.Sequential(trained)  # in a box, so that it is one layer group
 
 # %% ../nbs/10_precompute.ipynb #c9a4b8c3
 def _state(module: nn.Module) -> list[Tensor]:
@@ -174,7 +183,7 @@ def cache_key(
             digest.update(str(source.size).encode())
     return digest.hexdigest()
 
-# %% ../nbs/10_precompute.ipynb #356fbc29
+# %% ../nbs/10_precompute.ipynb #a81e278d
 def keep_in_file(
     batches: Iterator[Tensor],  # [B, ...] float32 each
     n: int,  # rows of all batches together
@@ -183,7 +192,7 @@ def keep_in_file(
     "Put batches one below the other in a file, written whole or not at all."
     first = next(batches)
     shape = (n, *first.shape[1:])
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, EOFError):
         kept = torch.from_numpy(np.load(file, mmap_mode="c"))
         if (kept.shape, kept.dtype) == (shape, first.dtype) and torch.allclose(
                 kept[:len(first)], first, 1e-3, 1e-4 * first.abs().max()):

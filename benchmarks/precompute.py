@@ -1,0 +1,112 @@
+"""Training on kept activations against fastai's frozen training, on the same photographs."""
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from photographs import PHOTOGRAPHS, choose, fastai_loaders
+from torch import nn
+
+from transfer_lessons.backbones import vision_model
+from transfer_lessons.data import ImageDataLoaders
+from transfer_lessons.freezing import freeze
+from transfer_lessons.learner import Learner, vision_learner
+from transfer_lessons.lr_finder import LRFind  # noqa: F401  it gives a learner lr_find
+from transfer_lessons.precompute import PrecomputedLearner  # noqa: F401  and precompute
+
+TRAIN, VALID, SIZE, BATCH, EPOCHS, RATE = 1024, 256, 112, 64, 3, 3e-3
+
+
+def seconds(function, *arguments) -> float:
+    began = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - began
+
+
+def peak() -> int:
+    "Bytes this process has held at most; getrusage would count what its parent held."
+    return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+
+def loaders(files, is_valid) -> ImageDataLoaders:
+    return ImageDataLoaders(files, [file.parent.name for file in files], is_valid, size=SIZE,
+                            bs=BATCH, augment=False)
+
+
+def fastai_learner(files, is_valid):
+    "fastai's learner over the same network and weights, its body frozen."
+    from fastai.vision.all import Learner as FastaiLearner
+    from fastai.vision.all import error_rate, params
+    dls = fastai_loaders(files, is_valid, SIZE, BATCH)
+    torch.manual_seed(0)
+    model = vision_model(n_classes=len(dls.vocab))
+    def groups(model: nn.Module) -> list:
+        return [params(model[0]), params(model[1])]
+    learn = FastaiLearner(dls, model, metrics=error_rate, splitter=groups)
+    learn.freeze()
+    return learn
+
+
+def compare() -> None:
+    "An epoch, three epochs with the caching, and lr_find."
+    files, is_valid = choose(TRAIN, VALID)
+    dls = loaders(files, is_valid)
+    torch.manual_seed(0)
+    original = Learner(dls, vision_model(n_classes=len(dls.vocab)))
+    freeze(original.model)
+    began = time.perf_counter()
+    ours = original.precompute()
+    caching = time.perf_counter() - began
+    finding = seconds(ours.lr_find)
+    training = seconds(ours.fit_one_cycle, EPOCHS, RATE)
+    loss, error = original.validate()
+    theirs = fastai_learner(files, is_valid)
+    with theirs.no_bar(), theirs.no_logging():
+        their_training = seconds(theirs.fit_one_cycle, EPOCHS, RATE)
+        their_error = float(theirs.validate()[1])
+        their_finding = seconds(lambda: theirs.lr_find(show_plot=False))
+    print(f"tf_efficientnet_lite0, {TRAIN} + {VALID} photographs of {SIZE} px, batches of {BATCH}")
+    print(f"head epoch: ours {training / EPOCHS:.3f} s, fastai {their_training / EPOCHS:.1f} s: "
+          f"{their_training / training:.0f} times faster (at least 50)")
+    print(f"caching {caching:.1f} s + {EPOCHS} epochs {training:.2f} s against "
+          f"{their_training:.1f} s: {their_training / (caching + training):.1f} times faster "
+          f"(at least 3); error {error:.3f}, fastai {their_error:.3f} (no worse)")
+    print(f"lr_find: ours {finding:.2f} s, fastai {their_finding:.1f} s: "
+          f"{their_finding / finding:.0f} times faster (at least 100)")
+
+
+def cache(n: int) -> None:
+    "Time and memory of keeping n photographs' activations, above those of a first batch."
+    files, is_valid = choose(n - BATCH, BATCH)
+    learn = vision_learner(loaders(files, is_valid))
+    learn.validate()
+    before, began = peak(), time.perf_counter()
+    dls = learn.precompute().dls
+    took = time.perf_counter() - began
+    size = 4 * (dls.train.kept.numel() + dls.valid.kept.numel())
+    grown = peak() - before
+    print(f"{n} photographs kept in {took:.1f} s, {1e3 * took / n:.2f} ms each; {size / 2**20:.0f} "
+          f"MiB of activations, memory grew by {grown / 2**20:.0f} MiB: {grown / size:.2f} (at most "
+          "1.2)")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cache", type=int, help="measure only keeping this many photographs")
+    chosen = parser.parse_args()
+    if not PHOTOGRAPHS.is_dir():
+        print(f"skipped: no photographs in {PHOTOGRAPHS}")
+    elif chosen.cache:
+        cache(chosen.cache)
+    else:
+        compare()
+        for n in (1000, 2000, 4317):
+            sys.stdout.flush()
+            subprocess.run([sys.executable, __file__, "--cache", str(n)], check=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
