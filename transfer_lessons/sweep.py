@@ -201,11 +201,11 @@ class Sweep:
         return (f"Sweep({len(self.lrs)} rates from {self.lrs[0]:.1e} to {self.lrs[-1]:.1e}, "
                 f"{self.n_epoch} epochs; best {self.best:.1e})")
 
-# %% ../nbs/11_lr_sweep.ipynb #e6123986
+# %% ../nbs/11_lr_sweep.ipynb #a27df41e
 @patch
 def plot(self: Sweep, ax: Axes | None = None) -> None:
     "Draw the final validation loss and error against the rate, with the finder's suggestions."
-    ax = ax or plt.subplots(figsize=(7, 4), layout="constrained")[1]
+    ax = ax or plt.subplots(figsize=(7, 4.4), layout="constrained")[1]
     right = ax.twinx()
     ax.plot(self.lrs, self.valid_loss, color="0.2", label="validation loss")
     right.plot(self.lrs, 100 * self.error_rate, "--", color="0.55", label="error")
@@ -219,16 +219,17 @@ def plot(self: Sweep, ax: Axes | None = None) -> None:
     right.set(ylabel="error (% of the validation pictures)", ylim=(0, 100))
     handles = [*ax.get_lines(), *right.get_lines()]
     shown = [line for line in handles if not line.get_label().startswith("_")]
-    right.legend(shown, [line.get_label() for line in shown], loc="center left", fontsize="small")
+    right.legend(shown, [line.get_label() for line in shown], loc="upper center", ncols=3,
+                 bbox_to_anchor=(0.5, -0.14), fontsize="small")
 
 @patch
 def _repr_png_(self: Sweep) -> tuple[bytes, dict[str, str]]:
-    figure, buffer = Figure(figsize=(7, 4), layout="constrained"), io.BytesIO()
+    figure, buffer = Figure(figsize=(7, 4.4), layout="constrained"), io.BytesIO()
     self.plot(figure.add_subplot())
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue(), {"alt": repr(self)}
 
-# %% ../nbs/11_lr_sweep.ipynb #155abdd2
+# %% ../nbs/11_lr_sweep.ipynb #82216930
 def sweep_lrs(
     learn: Learner,  # on kept activations; any other with a frozen body is precomputed
     lrs: Iterable[float],
@@ -247,8 +248,8 @@ def sweep_lrs(
     """
     lrs, rules = list(lrs), list(suggest_funcs)
     if not lrs or not isinstance(epochs, numbers.Integral) or epochs < 1:
-        raise ValueError(f"{len(lrs)} rates, epochs={epochs!r}: give at least one rate, and a whole "
-                         "number of epochs, 1 or more, such as sweep_lrs(learn, [1e-3, 1e-2], 5).")
+        raise ValueError(f"{len(lrs)} rates, epochs={epochs!r}: give at least one rate, and a "
+                         "whole number of epochs, 1 or more: sweep_lrs(learn, [1e-3, 1e-2], 5).")
     lrs = sorted(set(spread_lrs(lrs, len(lrs))))
     trains = all(parameter.requires_grad for parameter in learn.model.parameters())
     if not trains and not isinstance(learn, PrecomputedLearner):
