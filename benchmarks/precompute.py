@@ -2,6 +2,7 @@
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def fastai_learner(files, is_valid):
     model = vision_model(n_classes=len(dls.vocab))
     def groups(model: nn.Module) -> list:
         return [params(model[0]), params(model[1])]
-    learn = FastaiLearner(dls, model, metrics=error_rate, splitter=groups)
+    learn = FastaiLearner(dls, model, metrics=error_rate, splitter=groups,
+                          path=tempfile.mkdtemp())  # lr_find writes there
     learn.freeze()
     return learn
 
@@ -88,8 +90,8 @@ def cache(n: int) -> None:
     size = 4 * (dls.train.kept.numel() + dls.valid.kept.numel())
     grown = peak() - before
     print(f"{n} photographs kept in {took:.1f} s, {1e3 * took / n:.2f} ms each; {size / 2**20:.0f} "
-          f"MiB of activations, memory grew by {grown / 2**20:.0f} MiB: {grown / size:.2f} (at most "
-          "1.2)")
+          f"MiB of activations, memory grew by {grown / 2**20:.0f} MiB: {grown / size:.2f} "
+          "(at most 1.2)")
 
 
 def main() -> int:
