@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from transfer_lessons.data import augment_batch
+from transfer_lessons.freezing import group_parameters
 from transfer_lessons.interpretation import ClassificationInterpretation
 from transfer_lessons.sweep import sweep_lrs
 from transfer_lessons.widgets import (
@@ -33,7 +34,7 @@ from transfer_lessons.widgets import (
     cross_entropy_parts,
     cycle_curves,
     judge_rates,
-    measure_freezing,
+    measure_steps,
     scrubber_data,
 )
 
@@ -102,7 +103,7 @@ def test_the_scrubber_holds_the_real_runs(sweep):
     np.testing.assert_allclose(data["valid_losses"], sweep.valid_losses, rtol=1e-4)
     np.testing.assert_allclose(data["error_rates"], sweep.error_rates, rtol=1e-4, atol=1e-6)
     assert data["names"] == ["1e-4", "1e-3", "1e-2", "1e-1", "1e0"]
-    assert data["lrs"][data["start"]] == sweep.best
+    assert data["start"] == int(sweep.valid_loss.argmin())
     assert scrubber_data(sweep, start=2e-2)["start"] == 2
     expected = judge_rates(LRS, sweep.losses[:, 0].median().item(), sweep.valid_loss.tolist())
     assert [truth for truth, _ in data["verdicts"]] == [truth for truth, _ in expected]
@@ -185,15 +186,24 @@ def test_measuring_the_freeze_boundary_leaves_no_trace(small_learner, state_of, 
     learn = small_learner(augment=True)
     learn.freeze_to(1)
     before, trains = state_of(learn), [p.requires_grad for p in learn.model.parameters()]
-    rows = measure_freezing(learn, slice(1e-4, 1e-2))
+    seconds = measure_steps(learn)
     assert_same(before, state_of(learn))
     assert trains == [p.requires_grad for p in learn.model.parameters()]
     assert not learn.recorder.losses
     assert all(p.grad is None for p in learn.model.parameters())
-    assert [row.n for row in rows] == [0, 1, 2]
-    assert rows[1].lrs == pytest.approx([None, 1e-3, 1e-2])
-    assert sum(rows[0].parameters) == sum(p.numel() for p in learn.model.parameters())
-    assert all(0 < row.seconds < 5 for row in rows)
+    assert len(seconds) == 3 and all(0 < each < 5 for each in seconds)
+
+
+def test_the_freeze_explorer_says_what_trains_and_how_fast(small_learner):
+    learn = small_learner()
+    explorer = FreezeExplorer(learn, slice(1e-4, 1e-2))
+    sizes = [sum(p.numel() for p in group) for group in group_parameters(learn.model)]
+    assert explorer.rates == pytest.approx([1e-4, 1e-3, 1e-2])
+    for n in range(3):
+        explorer.controls["n"].value = n
+        assert f"freeze_to({n}): {sum(sizes[n:]):,} of {sum(sizes):,}" in explorer.says
+        texts = [text.get_text() for text in explorer.figure.axes[0].texts]
+        assert [("frozen" in text) for text in texts] == [i < n for i in range(3)]
 
 
 def test_augmented_views_are_those_of_augment_batch():

@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['judge_rates', 'scrubber_data', 'LRScrubber', 'close_on_rerun', 'Explorer', 'few_ticks', 'cycle_curves',
-           'OneCycleExplorer', 'cross_entropy_parts', 'CrossEntropyExplorer', 'Frozen', 'measure_freezing',
-           'FreezeExplorer', 'augmented_views', 'AugmentExplorer', 'confusion_cell', 'ConfusionExplorer', 'LossCurves']
+           'OneCycleExplorer', 'cross_entropy_parts', 'CrossEntropyExplorer', 'measure_steps', 'FreezeExplorer',
+           'augmented_views', 'AugmentExplorer', 'confusion_cell', 'ConfusionExplorer', 'LossCurves']
 
 # %% ../nbs/12_widgets.ipynb #24b75175
 import asyncio
@@ -68,10 +68,10 @@ def _rounded(values: Tensor) -> list:
         return [_rounded(part) for part in values]
     return float(f"{values:.5g}") if values.isfinite() else None
 
-# %% ../nbs/12_widgets.ipynb #60113e41
+# %% ../nbs/12_widgets.ipynb #f41dac05
 def scrubber_data(
     sweep: Sweep,
-    start: float | None = None,  # the rate shown first; None takes the best
+    start: float | None = None,  # the rate shown first; None: that of the lowest loss
 ) -> dict[str, Any]:  # only what JSON has: text, finite numbers, None, lists
     "All that a scrubber shows, rates rising: numbers, names, suggestions and verdicts."
     first, final, verdicts = sweep.losses[:, 0].median().item(), sweep.valid_loss.tolist(), []
@@ -83,7 +83,7 @@ def scrubber_data(
                          f"{first:.2f} before training, {final[best]:.2f} after it. This rate "
                          f"{got}; from 90% on, we call a rate good."])
     tick = 10.0 ** math.floor(math.log10(first))
-    start = sweep.best if start is None else start
+    start = sweep.lrs[best] if start is None else start
     return {"lrs": sweep.lrs, "names": [_number(lr) for lr in sweep.lrs],
             "losses": _rounded(sweep.losses), "valid_losses": _rounded(sweep.valid_losses),
             "error_rates": _rounded(sweep.error_rates), "verdicts": verdicts,
@@ -92,8 +92,7 @@ def scrubber_data(
             "start": int(np.argmin(np.abs(np.log(sweep.lrs) - math.log(start)))),
             "tick": tick / 2, "top": math.ceil(1.5 * first / tick) * tick}
 
-# %% ../nbs/12_widgets.ipynb #77406429
-_VIEW = "application/vnd.jupyter.widget-view+json"
+# %% ../nbs/12_widgets.ipynb #580f1ec2
 _BLUE, _ORANGE, _GREY = "#2b8bd1", "#e06c15", "0.5"  # told apart by the colour-blind, and in print
 
 def _png(figure: Figure, colours: int | None = None) -> bytes:
@@ -107,7 +106,8 @@ def _png(figure: Figure, colours: int | None = None) -> bytes:
 
 def _view(widget: widgets.Widget) -> dict[str, Any]:
     "What a notebook needs to show a widget, whatever the version of ipywidgets."
-    return {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"application/vnd.jupyter.widget-view+json": {
+        "version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
 def _scrubber_png(data: dict[str, Any]) -> bytes:
     "The first view of a scrubber as a picture, for pages that run no script."
@@ -127,7 +127,7 @@ def _scrubber_png(data: dict[str, Any]) -> bytes:
     ax.legend()
     return _png(figure, colours=32)
 
-# %% ../nbs/12_widgets.ipynb #dc39e75a
+# %% ../nbs/12_widgets.ipynb #b9fd73f5
 _SCRIPT = resources.files("transfer_lessons").joinpath("scrubber.js").read_text(encoding="utf-8")
 
 class LRScrubber:
@@ -138,7 +138,7 @@ class LRScrubber:
     def __init__(
         self,
         sweep: Sweep,
-        start: float | None = None,  # the rate shown first; None takes the best
+        start: float | None = None,  # the rate shown first; None: that of the lowest loss
     ):
         self.show(sweep, start)
         self.shown_at = None
@@ -185,7 +185,7 @@ class LRScrubber:
         data, about = self._repr_mimebundle_()
         self.shown_at = display(data, metadata=about, raw=True, display_id=True)
         if hasattr(get_ipython(), "kernel"):
-            display({_VIEW: _view(self.box), "text/html": "", "text/plain": ""}, raw=True)
+            display({**_view(self.box), "text/html": "", "text/plain": ""}, raw=True)
 
 # %% ../nbs/12_widgets.ipynb #9916ace9
 _opened: dict[str, tuple[int, list[widgets.Widget]]] = {}  # by cell: its last run, what it opened
@@ -210,7 +210,7 @@ def close_on_rerun(widget: widgets.Widget) -> None:
         opened = []
     _opened[cell] = shell.execution_count, [*opened, widget]
 
-# %% ../nbs/12_widgets.ipynb #8195c504
+# %% ../nbs/12_widgets.ipynb #64f95ee5
 _drawing = threading.RLock()  # JupyterLab's events come in another thread than cells run in
 
 class Explorer:
@@ -260,7 +260,7 @@ class Explorer:
         if self.scheduled:
             self.redraw()
         png = base64.b64encode(self.image.value).decode()
-        return ({_VIEW: _view(self.box), "image/png": png, "text/plain": self.says},
+        return ({**_view(self.box), "image/png": png, "text/plain": self.says},
                 {"image/png": {"alt": self.says}})
 
 # %% ../nbs/12_widgets.ipynb #a854ac13
@@ -350,7 +350,7 @@ def cross_entropy_parts(
     loss.backward()
     return softmax(scores.detach()).numpy(), loss.item(), scores.grad.numpy()
 
-# %% ../nbs/12_widgets.ipynb #cd407e72
+# %% ../nbs/12_widgets.ipynb #f49bc96b
 class CrossEntropyExplorer(Explorer):
     "Move the logits of one picture and its target: probabilities, loss and gradient follow."
     def __init__(
@@ -379,7 +379,7 @@ class CrossEntropyExplorer(Explorer):
         axes = few_ticks(figure, 3, left=0.16)
         for ax, values, title, low, high in zip(
                 axes, (scores, probabilities, gradient), ("logits", "probabilities", "gradient"),
-                (-1.4 * self.most, 0, -1.3), (1.4 * self.most, 1.25, 1.3), strict=True):
+                (-1.5 * self.most, 0, -1.5), (1.5 * self.most, 1.25, 1.5), strict=True):
             bars = ax.barh(range(len(values)), values, color=colours)
             ax.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
             ax.set(yticks=[], xlim=(low, high), title=title)
@@ -391,35 +391,24 @@ class CrossEntropyExplorer(Explorer):
         return (f"The right class, {self.vocab[target]}, has probability {likely}, so the loss is "
                 f"-log({likely}) = {loss:.3f}.")
 
-# %% ../nbs/12_widgets.ipynb #ddbbf6d0
-class Frozen(NamedTuple):
-    "What trains when the groups before the n-th are frozen, and how long a step takes."
-    n: int
-    parameters: list[int]  # of each layer group
-    lrs: list[float | None]  # of each layer group; None where it is frozen
-    seconds: float  # a training step, the quickest of three
-
-def measure_freezing(
+# %% ../nbs/12_widgets.ipynb #e110d363
+def measure_steps(
     learn: Learner,
-    lr: LearningRate = 1e-3,
-) -> list[Frozen]:  # for every n
-    "Let a twin make some steps for every boundary; the learner stays as it is."
-    rows, groups, (xb, yb) = [], group_parameters(learn.model), learn.dls.one_batch()
-    sizes, rates = [sum(p.numel() for p in group) for group in groups], spread_lrs(lr, len(groups))
-    for n in range(len(groups)):
-        seconds = []
+) -> list[float]:  # seconds a training step takes after freeze_to(0), freeze_to(1), ...
+    "Let a twin make three steps for every boundary, and take the quickest; the learner stays."
+    seconds, (xb, yb) = [], learn.dls.one_batch()
+    for n in range(len(group_parameters(learn.model))):
         with untouched(learn) as twin:
             twin.freeze_to(n)
-            twin.opt = twin.create_opt()
+            twin.opt, times = twin.create_opt(), [time.perf_counter()]
             train_mode(twin.model)
             for _ in range(3):
-                began = time.perf_counter()
                 twin.train_step(xb, yb)
-                seconds.append(time.perf_counter() - began)
-        rows.append(Frozen(n, sizes, [None] * n + rates[n:], min(seconds)))
-    return rows
+                times.append(time.perf_counter())
+        seconds.append(float(np.diff(times).min()))
+    return seconds
 
-# %% ../nbs/12_widgets.ipynb #0d852b1f
+# %% ../nbs/12_widgets.ipynb #a381d9c4
 class FreezeExplorer(Explorer):
     "Slide the freeze boundary: what trains, how fast it learns, and what a step costs."
     def __init__(
@@ -427,15 +416,15 @@ class FreezeExplorer(Explorer):
         learn: Learner,
         lr: LearningRate = slice(1e-5, 1e-3),  # spread over the layer groups
     ):
-        self.rows = measure_freezing(learn, lr)
-        last = len(self.rows) - 1
+        self.times = [1000 * seconds for seconds in measure_steps(learn)]
+        self.sizes = [sum(p.numel() for p in group) for group in group_parameters(learn.model)]
+        self.rates, last = spread_lrs(lr, len(self.sizes)), len(self.sizes) - 1
         super().__init__(n=widgets.IntSlider(value=last, max=last, description="freeze_to(n), n ="))
 
     def draw(self, figure: Figure, n: int) -> str:
         "Draw the groups, in colour where they train, and the time of a step for every n."
-        _, sizes, rates, _ = self.rows[n]
-        times, places = [1000 * row.seconds for row in self.rows], range(len(self.rows))
-        states = ["frozen" if lr is None else f"rate {_number(lr)}" for lr in rates]
+        sizes, times, places = self.sizes, self.times, range(len(self.sizes))
+        states = ["frozen" if i < n else f"rate {_number(lr)}" for i, lr in enumerate(self.rates)]
         left, right = few_ticks(figure, 2, left=0.02)
         for ax, values, texts, on in (
                 (left, sizes, [f"{sizes[i]:,}\n{states[i]}" for i in places], places[n:]),
@@ -497,10 +486,10 @@ def confusion_cell(
     numbers = torch.where((targets == cell[0]) & (predicted == cell[1]))[0]
     return numbers[losses[numbers].argsort(descending=True)].tolist()
 
-# %% ../nbs/12_widgets.ipynb #d17515ba
+# %% ../nbs/12_widgets.ipynb #edb14185
 class ConfusionExplorer(Explorer):
     "Click a cell of the confusion matrix, or choose two classes, and see its pictures."
-    figsize = 7.2, 2.0
+    figsize = 7.2, 2.3
 
     def __init__(
         self,
@@ -540,7 +529,7 @@ class ConfusionExplorer(Explorer):
 
     def draw(self, figure: Figure, **cell: int) -> str:
         "Draw up to six pictures of the cell, the worst first."
-        interp, ax = self.interp, figure.add_axes((0.01, 0, 0.98, 0.8))
+        interp, ax = self.interp, figure.add_axes((0.01, 0, 0.98, 0.68))
         numbers = confusion_cell(interp.targets, interp.predicted, interp.losses,
                                  tuple(cell.values()))
         ax.axis("off")
@@ -551,10 +540,12 @@ class ConfusionExplorer(Explorer):
                     parse_math=False)
         ax.set(xlim=(0, 6), ylim=(0, 1))
         actual, predicted = (interp.vocab[i] for i in cell.values())
-        return (f"{actual}, taken for {predicted}: {len(numbers)} of "
-                f"{self.counts[cell['actual']].sum()} pictures.")
+        says = f"{len(numbers)} of {self.counts[cell['actual']].sum()} pictures"
+        figure.suptitle(f"{_label(actual)}, taken for {_label(predicted)}: {says}", fontsize=10,
+                        parse_math=False)
+        return f"{actual}, taken for {predicted}: {says}."
 
-# %% ../nbs/12_widgets.ipynb #5e4298fc
+# %% ../nbs/12_widgets.ipynb #aea9ce3e
 def _listening(button: widgets.Button) -> contextlib.AbstractContextManager[Callable]:
     "Gives a function that, called now and then, lets a button be heard while a cell runs."
     if hasattr(getattr(get_ipython(), "kernel", None), "do_one_iteration"):  # ipykernel 6
@@ -576,15 +567,16 @@ class LossCurves(Explorer):
         self.box.children = (self.button, *self.box.children)
 
     def __enter__(self) -> "LossCurves":
-        self.exits, self.stopped, self.button.disabled = contextlib.ExitStack(), False, False
-        self.poll = self.exits.enter_context(_listening(self.button))
+        self.stopped = self.button.disabled = False
+        self.listening = _listening(self.button)
+        self.poll = self.listening.__enter__()
         self.before, self.learn.progress_type = self.learn.progress_type, self.begin
         self.shown_at = display(self, display_id=True)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
         self.learn.progress_type, self.button.disabled = self.before, True
-        self.exits.close()
+        self.listening.__exit__(None, None, None)
         self.redraw()
         if self.shown_at is not None:
             self.shown_at.update(self)
