@@ -5,11 +5,13 @@ here ends with its context, also when the block inside it fails.
 """
 import asyncio
 import base64
+import ctypes
 import io
 import json
 import math
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -44,7 +46,8 @@ RUN = """async index => {
     await window.jupyterapp.commands.execute('notebook:run-cell');
   }
   await new Promise(resolve => setTimeout(resolve, 50));
-  return panel.content.widgets.flatMap(cell => cell.model.sharedModel.cell_type === 'code'
+  const ran = index === null ? panel.content.widgets : [panel.content.widgets[index]];
+  return ran.flatMap(cell => cell.model.sharedModel.cell_type === 'code'
     ? cell.model.sharedModel.getOutputs().filter(output => output.output_type === 'error')
         .map(output => output.ename + ': ' + output.evalue) : []);
 }"""
@@ -139,10 +142,14 @@ class Delay:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_until_complete(
+        self.server = self.loop.run_until_complete(
             asyncio.start_server(self._connect, "127.0.0.1", self.port))
         self.ready.set()
         self.loop.run_forever()
+        for task in (tasks := asyncio.all_tasks(self.loop)):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.close()
 
     async def _connect(self, reader, writer) -> None:
         try:
@@ -172,8 +179,15 @@ class Delay:
         await delivery
 
     def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.server.close)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
+
+
+def die_with_parent() -> None:
+    "Has a new process end when this one does, even if this one is killed (Linux)."
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
 def end(process: subprocess.Popen) -> None:
@@ -231,7 +245,8 @@ def jupyter(folder: Path) -> Iterator[Server]:
              "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
              f"--ServerApp.root_dir={folder}"],
             env={**os.environ, **own, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
-            stdout=open(f"{home}/log", "w"), stderr=subprocess.STDOUT)
+            stdout=open(f"{home}/log", "w"), stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent)
         delay = Delay(port)
         try:
             for _ in range(300):
@@ -273,8 +288,9 @@ def output(page: Page, cell: int) -> Locator:
         const notebook = window.jupyterapp.shell.currentWidget.content;
         notebook.activeCellIndex = index;
         await notebook.scrollToItem(index, 'start');
+        notebook.widgets[index].node.dataset.tlCell = index;
     }""", cell)
-    area = page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".jp-Cell-outputArea")
+    area = page.locator(f"[data-tl-cell='{cell}'] .jp-Cell-outputArea")
     area.scroll_into_view_if_needed()
     return area
 
@@ -370,9 +386,10 @@ def blank_frames(frames: list[Image.Image], plot: Locator) -> int:
                for i, now in enumerate(dark))
 
 
-def offline(browser: Browser, page_file: Path, refused: list[str]) -> Page:
+def offline(browser: Browser, page_file: Path, refused: list[str], scale: float = 1) -> Page:
     "A page from a file, in a browser that reaches no network; what it asked for is noted."
-    context = browser.new_context(viewport={"width": 1000, "height": 900})
+    context = browser.new_context(viewport={"width": 1000, "height": 900},
+                                  device_scale_factor=scale)
 
     def gate(route) -> None:
         if route.request.url.startswith(("file:", "data:", "blob:")):

@@ -5,6 +5,8 @@ use what stands there. Limits of time are three times those that `make bench` ho
 """
 import json
 import re
+import time
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -21,36 +23,70 @@ from browser import (
     output,
     run,
     screencast,
+    settled,
     write_notebook,
 )
 
+LESSONS = Path(__file__).parents[1] / "nbs"
 SLACK = 3  # other programs may be using the machine
-SWEEP = """
+NASTY = """<img src=x onerror='window.hacked = 1'>$x$ &amp; "q" """
+CELLS = {
+    "setup": f"""
+import time
 import matplotlib.pyplot as plt
 import torch
 from transfer_lessons.all import *
-from transfer_lessons.sweep import *
-from transfer_lessons.widgets import *
+from transfer_lessons.data import draw_icons
+
 torch.manual_seed(0)
-dls = icons(size=64, augment=False, device="cpu")
-learn = vision_learner(dls, hidden=None).precompute()
-sweep = sweep_lrs(learn, [10 ** (-5 + 6 * i / 63) for i in range(64)], 3)
-"""
-CELLS = {"setup": SWEEP, "LRScrubber": "LRScrubber(sweep)"}
+pictures, kinds = draw_icons(64)
+names = {{"animal": "animal", "vehicle": "vehicle", "building": {NASTY!r}}}
+chosen = [(picture, names[kind]) for picture, kind in zip(pictures, kinds) if kind in names]
+dls = ImageDataLoaders.from_files(*zip(*chosen), size=64, bs=16, augment=False, device="cpu")
+learn = vision_learner(dls, hidden=None)
+head = learn.precompute()
+sweep = sweep_lrs(head, [10 ** (-5 + 6 * i / 63) for i in range(64)], 3)
+interp = ClassificationInterpretation.from_learner(learn)
+epochs, wait, steps = 2, 0, []
+
+def slow_loss(logits, targets):
+    time.sleep(wait)
+    if torch.is_grad_enabled():
+        steps.append(time.time())
+    return cross_entropy(logits, targets)
+
+slow = vision_learner(dls, hidden=None).precompute()
+slow.loss_func = slow_loss
+""",
+    "LRScrubber": "LRScrubber(sweep)",
+    "OneCycleExplorer": "explorer = OneCycleExplorer()\nexplorer",
+    "CrossEntropyExplorer": "CrossEntropyExplorer(vocab=dls.vocab)",
+    "FreezeExplorer": "FreezeExplorer(learn)",
+    "AugmentExplorer": "AugmentExplorer(dls)",
+    "ConfusionExplorer": "ConfusionExplorer(interp)",
+    "LossCurves": "with LossCurves(slow) as curves:\n    slow.fit(epochs)",
+}
+EXPLORERS = list(CELLS)[2:]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with jupyter(tmp_path_factory.mktemp("notebooks")) as server:
-        write_notebook(server.folder / "explorers.ipynb", *CELLS.values())
         yield server
+
+
+def opened(server, browser, app):
+    "The explorers' notebook, open, run and saved."
+    write_notebook(server.folder / f"{app}.ipynb", *CELLS.values())
+    page = server.open(browser, app, f"{app}.ipynb")
+    run(page)
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    return page
 
 
 @pytest.fixture(scope="module", params=APPS)
 def page(request, browser, server):
-    "The explorers' notebook, open and run."
-    page = server.open(browser, request.param, "explorers.ipynb")
-    run(page)
+    page = opened(server, browser, request.param)
     yield page
     server.close(page)
 
@@ -61,15 +97,12 @@ def shown(page):
     return lambda name: output(page, list(CELLS).index(name))
 
 
-@pytest.fixture(scope="module")
-def saved(browser, server, tmp_path_factory):
+@pytest.fixture
+def saved(browser, server):
     "The explorers' notebook as JupyterLab saves it, outputs and all."
-    write_notebook(server.folder / "saved.ipynb", *CELLS.values())
-    page = server.open(browser, "lab", "saved.ipynb")
-    run(page)
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
-    server.close(page)
-    return server.folder / "saved.ipynb"
+    if not (server.folder / "lab.ipynb").exists():
+        server.close(opened(server, browser, "lab"))
+    return server.folder / "lab.ipynb"
 
 
 def parts(area):
@@ -154,12 +187,132 @@ def test_an_untrusted_notebook_shows_pictures(browser, server, saved, app):
     server.close(page)
 
 
-def test_running_a_cell_again_leaves_nothing_open(page):
-    count = ("import ipywidgets.widgets.widget as module\n"
-             "print(len(module._instances), plt.get_fignums())")
-    index = list(CELLS).index("LRScrubber")
+@pytest.mark.parametrize("name", list(CELLS)[1:])
+def test_running_a_cell_again_leaves_nothing_open(page, name):
+    count = "print(len(get_ipython().kernel.comm_manager.comms), plt.get_fignums())"
     before = ask(page, count)
     for _ in range(3):
-        run(page, index)
+        run(page, list(CELLS).index(name))
     assert ask(page, count) == before
     assert before.endswith("[]")
+
+
+def controls(area):
+    "An explorer's picture and its first slider in sight."
+    return (area.locator("img.widget-image"),
+            area.locator(".noUi-handle").locator("visible=true").first)
+
+
+@pytest.mark.parametrize("name", EXPLORERS[:-2])
+def test_dragging_changes_the_picture(shown, name):
+    area = shown(name)
+    plot, slider = controls(area)
+    pictures = {plot.screenshot()}
+    with screencast(area.page) as frames:
+        assert drag(plot, slider, ticks=32)
+    pictures.add(plot.screenshot())
+    assert blank_frames(frames, plot) == 0
+    assert np.percentile(key_to_paint(plot, slider, presses=12, span=1), 95) <= 100 * SLACK
+    assert len(pictures | {plot.screenshot()}) > 1  # some sliders begin at one of their ends
+
+
+def test_a_click_shows_the_pictures_of_a_cell(page, shown):
+    area = shown("ConfusionExplorer")
+    plot = area.locator("img.widget-image")
+    before, said = plot.screenshot(), area.locator("[role=status]").inner_text()
+    cells = area.locator("button:enabled")
+    assert cells.count() >= 3
+    with screencast(page) as frames:
+        for index in range(3):
+            cells.nth(index).click()
+            page.wait_for_timeout(500)
+    assert len(frames) > 2
+    assert plot.screenshot() != before
+    assert area.locator("[role=status]").inner_text() != said
+
+
+def test_names_are_text(page, shown):
+    for name in ("CrossEntropyExplorer", "ConfusionExplorer", "AugmentExplorer"):
+        area = shown(name)
+        assert area.locator("img[src=x]").count() == 0
+    assert "onerror" in shown("ConfusionExplorer").inner_text()
+    assert page.evaluate("window.hacked") is None
+
+
+def test_a_flood_of_moves_leaves_no_queue(page, server, shown):
+    plot, slider = controls(shown("OneCycleExplorer"))
+    server.delay.seconds = 0.05
+    try:
+        drag(plot, slider, ticks=100, pace=0.015)
+        assert settled(page) <= 400 * SLACK
+    finally:
+        server.delay.seconds = 0
+    rest = "explorer.image.value, explorer.redraw(), explorer.image.value"
+    assert ask(page, f"a, _, b = {rest}; print(explorer.controls['lr_max'].value, a == b)") == "1.0 True"
+
+
+@pytest.mark.parametrize("page", ["lab"], indirect=True)
+def test_a_thousand_events_take_no_memory(page, shown):
+    plot, slider = controls(shown("OneCycleExplorer"))
+    memory = "import psutil; print(psutil.Process().memory_info().rss)"
+    drag(plot, slider, ticks=200, pace=0.005)
+    before = int(ask(page, memory))
+    assert len(drag(plot, slider, ticks=1000, pace=0.005)) > 30
+    assert int(ask(page, memory)) - before < 10e6
+
+
+def test_a_stop_is_heard_at_the_next_batch(page, shown):
+    area = shown("LossCurves")
+    ask(page, "epochs, wait, steps = 100, 0.3, []; before = len(slow.recorder.losses)")
+    index = list(CELLS).index("LossCurves")
+    page.evaluate("""index => {
+        const notebook = window.jupyterapp.shell.currentWidget.content;
+        notebook.deselectAll();
+        notebook.activeCellIndex = index;
+        window.tlDone = window.jupyterapp.commands.execute('notebook:run-cell');
+    }""", index)
+    plot = area.locator("img.widget-image")
+    page.wait_for_timeout(1500)
+    first = plot.screenshot()
+    page.wait_for_timeout(1500)
+    assert plot.screenshot() != first
+    pressed = time.time()
+    area.locator("button", has_text="Stop").click()
+    page.evaluate("window.tlDone")
+    said = ask(page, "print(*steps)")
+    assert sum(float(step) > pressed for step in said.split()) <= 2
+    kept = ask(page, "print(len(slow.recorder.losses) - before, len(steps))").split()
+    assert kept[0] == kept[1]
+    ask(page, "epochs, wait, steps = 2, 0, []")
+
+
+def test_lesson_12_runs_in_jupyterlab_and_scrubs(browser, server):
+    lesson = server.folder / "12_widgets.ipynb"
+    notebook = nbformat.read(LESSONS / lesson.name, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    nbformat.write(notebook, lesson)
+    page = server.open(browser, "lab", lesson.name)
+    run(page)
+    index = [cell.source for cell in notebook.cells].index("LRScrubber(sweep)")
+    slider, plot = parts(output(page, index))
+    before = plot.screenshot()
+    assert len({change["value"] for change in drag(plot, slider)}) >= 60
+    assert plot.screenshot() != before
+    server.close(page)
+
+
+@pytest.mark.parametrize("lesson", ["11_lr_sweep", "12_widgets"])
+def test_stored_lessons_without_a_network(browser, lesson, tmp_path):
+    page = offline(browser, export(LESSONS / f"{lesson}.ipynb", tmp_path / "page.html"), [])
+    pictures = page.locator(".jp-OutputArea-output img")
+    assert pictures.count() >= 1
+    assert all(pictures.evaluate_all("all => all.map(picture => picture.naturalWidth > 300)"))
+    assert "widget-view" not in page.content()
+    if lesson == "12_widgets":
+        slider, plot = parts(page.locator("body"))
+        before = plot.screenshot()
+        assert len({change["value"] for change in drag(plot, slider)}) >= 63
+        assert plot.screenshot() != before
+    page.context.close()

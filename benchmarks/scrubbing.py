@@ -1,0 +1,107 @@
+"""How soon a slider's picture follows: each explorer in JupyterLab, Notebook 7 and offline."""
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import browser as tools  # noqa: E402
+
+SETUP = """
+from transfer_lessons.all import *
+torch.manual_seed(0)
+dls = icons(size=64, augment=False, device="cpu")
+learn = vision_learner(dls, hidden=None)
+sweep = sweep_lrs(learn.precompute(), [10 ** (-5 + 6 * i / 63) for i in range(64)], 5)
+interp = ClassificationInterpretation.from_learner(learn)
+"""
+EXPLORERS = {"OneCycleExplorer": "", "CrossEntropyExplorer": "", "FreezeExplorer": "learn",
+             "AugmentExplorer": "dls", "ConfusionExplorer": "interp"}
+CELLS = ["import torch" + SETUP, "LRScrubber(sweep)",
+         *(f"shown = {name}({argument})\nshown" for name, argument in EXPLORERS.items())]
+MEMORY = "import psutil; print(psutil.Process().memory_info().rss)"
+failed = []
+
+
+def verdict(what: str, measured: float, limit: float, unit: str) -> None:
+    "Prints a figure beside what it may be at most."
+    met = measured <= limit
+    failed.extend([] if met else [what])
+    print(f"  {what}: {measured:.1f} {unit} (at most {limit:g}): {'met' if met else 'NOT MET'}",
+          flush=True)
+
+
+def scrub(area, where: str) -> None:
+    "The scrubber: keys, every tick of a drag, and what a screencast saw of one."
+    slider, plot = area.locator("input[type=range]").first, area.locator(".tl-scrubber svg").first
+    times = tools.key_to_paint(plot, slider, presses=120)
+    print(f"LRScrubber, {where}: key to curve, median {np.median(times):.1f} ms")
+    verdict("95th percentile", np.percentile(times, 95), 20, "ms")
+    painted = {change["value"] for change in tools.drag(plot, slider)}
+    verdict("ticks of 64 not painted", len(set(map(str, range(1, 64))) - painted), 0, "")
+    with tools.screencast(area.page) as frames:
+        tools.drag(plot, slider)
+    verdict(f"blank frames of {len(frames)}", tools.blank_frames(frames, plot), 0, "")
+
+
+def ask_python(server, area, name: str, where: str) -> None:
+    "An explorer whose pictures the kernel draws: keys, then a drag from far away."
+    plot, page = area.locator("img.widget-image"), area.page
+    slider = area.locator(".noUi-handle").locator("visible=true")
+    if not slider.count():
+        print(f"{name}, {where}: has no slider")
+        return
+    slider = slider.first
+    span = 1 if name == "FreezeExplorer" else 20
+    times = tools.key_to_paint(plot, slider, presses=4, span=span)
+    if min(times) < float("inf"):
+        times = tools.key_to_paint(plot, slider, presses=40, span=span)
+    print(f"{name}, {where}: key to picture, median {np.median(times):.1f} ms")
+    verdict("95th percentile", np.percentile(times, 95), 100, "ms")
+    with tools.screencast(page) as frames:
+        tools.drag(plot, slider)
+    verdict(f"blank frames of {len(frames)}", tools.blank_frames(frames, plot), 0, "")
+    for delay in (0.05, 0.1):
+        server.delay.seconds = delay
+        tools.drag(plot, slider, ticks=100, pace=0.015)
+        verdict(f"{1000 * delay:g} ms later each way: last picture after the last move",
+                tools.settled(page), 400, "ms")
+        server.delay.seconds = 0
+
+
+def remember(area, name: str) -> None:
+    "What 1,000 keys, each drawn, leave in the kernel's memory."
+    page, plot = area.page, area.locator("img.widget-image")
+    slider = area.locator(".noUi-handle").locator("visible=true").first
+    tools.key_to_paint(plot, slider, presses=40, span=20)
+    before = int(tools.ask(page, MEMORY))
+    for press in range(1000):
+        page.keyboard.press("ArrowLeft" if press // 20 % 2 else "ArrowRight")
+        page.wait_for_timeout(60)
+    page.wait_for_timeout(500)
+    print(f"{name}: memory after 1,000 keys")
+    verdict("growth", (int(tools.ask(page, MEMORY)) - before) / 1e6, 5, "MB")
+
+
+def main() -> None:
+    with (tempfile.TemporaryDirectory() as folder, tools.chromium() as chromium,
+          tools.jupyter(Path(folder)) as server):
+        for app in tools.APPS:
+            tools.write_notebook(Path(folder, f"{app}.ipynb"), *CELLS)
+            page = server.open(chromium, app, f"{app}.ipynb")
+            tools.run(page)
+            scrub(tools.output(page, 1), app)
+            for number, name in enumerate(EXPLORERS, 2):
+                ask_python(server, tools.output(page, number), name, app)
+            if app == "lab":
+                remember(tools.output(page, 2), "OneCycleExplorer")
+            page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+            server.close(page)
+        static = tools.export(Path(folder, "lab.ipynb"), Path(folder, "lab.html"))
+        scrub(tools.offline(chromium, static, []).locator("body"), "static page, no network")
+    sys.exit(f"not met: {', '.join(failed)}" if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
