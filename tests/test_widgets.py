@@ -468,7 +468,7 @@ def memory():
 async def drag():
     for event in range(1000):
         slider.value = event % 20 / 20
-        await asyncio.sleep(0.003)
+        await asyncio.sleep(0.001)
     await asyncio.sleep(0.2)
 start = memory()
 asyncio.run(drag())

@@ -5,7 +5,7 @@ __all__ = ['judge_rates', 'scrubber_data', 'LRScrubber', 'close_on_rerun', 'Expl
            'OneCycleExplorer', 'cross_entropy_parts', 'CrossEntropyExplorer', 'measure_steps', 'FreezeExplorer',
            'augmented_views', 'AugmentExplorer', 'confusion_cell', 'ConfusionExplorer', 'LossCurves']
 
-# %% ../nbs/12_widgets.ipynb #24b75175
+# %% ../nbs/12_widgets.ipynb #063c0add
 import asyncio
 import base64
 import contextlib
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import ipywidgets as widgets
 import numpy as np
 import torch
+from fastcore.basics import patch
 from IPython import get_ipython
 from IPython.display import display
 from matplotlib.axes import Axes
@@ -127,7 +128,7 @@ def _scrubber_png(data: dict[str, Any]) -> bytes:
     ax.legend()
     return _png(figure, colours=32)
 
-# %% ../nbs/12_widgets.ipynb #b9fd73f5
+# %% ../nbs/12_widgets.ipynb #d7c30fbf
 _SCRIPT = resources.files("transfer_lessons").joinpath("scrubber.js").read_text(encoding="utf-8")
 
 class LRScrubber:
@@ -164,15 +165,6 @@ class LRScrubber:
         if self.shown_at is not None:
             self.shown_at.update(self._repr_mimebundle_()[0], raw=True)
 
-    def _repr_html_(self) -> str:
-        picture = base64.b64encode(self.png).decode()
-        run = html.escape(json.dumps(self.data, allow_nan=False))
-        return (f'<div class="tl-scrubber mathjax_ignore" data-run="{run}"><img style="max-width: '
-                f'100%" alt="{self.alt}" src="data:image/png;base64,{picture}"></div>\n'
-                f"<script>\n(() => {{\n{_SCRIPT}\nconst root = document.currentScript?.parentNode "
-                '?? document;\nfor (const el of root.querySelectorAll(".tl-scrubber:not('
-                '[data-live])")) render({data: JSON.parse(el.dataset.run), el});\n})();\n</script>')
-
     def _repr_mimebundle_(
         self,
         include: Sequence[str] | None = None,
@@ -181,11 +173,23 @@ class LRScrubber:
         return ({"text/html": self._repr_html_(), "image/png": base64.b64encode(self.png).decode(),
                  "text/plain": self.alt}, {"image/png": {"alt": self.alt}})
 
-    def _ipython_display_(self) -> None:
-        data, about = self._repr_mimebundle_()
-        self.shown_at = display(data, metadata=about, raw=True, display_id=True)
-        if hasattr(get_ipython(), "kernel"):
-            display({**_view(self.box), "text/html": "", "text/plain": ""}, raw=True)
+# %% ../nbs/12_widgets.ipynb #fcb5f1bc
+@patch
+def _repr_html_(self: LRScrubber) -> str:
+    picture = base64.b64encode(self.png).decode()
+    run = html.escape(json.dumps(self.data, allow_nan=False))
+    return (f'<div class="tl-scrubber mathjax_ignore" data-run="{run}"><img style="max-width: '
+            f'100%" alt="{self.alt}" src="data:image/png;base64,{picture}"></div>\n'
+            f"<script>\n(() => {{\n{_SCRIPT}\nconst root = document.currentScript?.parentNode "
+            '?? document;\nfor (const el of root.querySelectorAll(".tl-scrubber:not('
+            '[data-live])")) render({data: JSON.parse(el.dataset.run), el});\n})();\n</script>')
+
+@patch
+def _ipython_display_(self: LRScrubber) -> None:
+    data, about = self._repr_mimebundle_()
+    self.shown_at = display(data, metadata=about, raw=True, display_id=True)
+    if hasattr(get_ipython(), "kernel"):
+        display({**_view(self.box), "text/html": "", "text/plain": ""}, raw=True)
 
 # %% ../nbs/12_widgets.ipynb #9916ace9
 _opened: dict[str, tuple[int, list[widgets.Widget]]] = {}  # by cell: its last run, what it opened
@@ -210,7 +214,7 @@ def close_on_rerun(widget: widgets.Widget) -> None:
         opened = []
     _opened[cell] = shell.execution_count, [*opened, widget]
 
-# %% ../nbs/12_widgets.ipynb #64f95ee5
+# %% ../nbs/12_widgets.ipynb #59770fdc
 _drawing = threading.RLock()  # JupyterLab's events come in another thread than cells run in
 
 class Explorer:
@@ -242,26 +246,30 @@ class Explorer:
         self.words.value = ("<span class='mathjax_ignore tex2jax_ignore' role='status'>"
                             f"{html.escape(self.says)}</span>")
 
-    def changed(self, change: Any = None) -> None:
-        "A control moved: draw soon, and once for all moves that have come in by then."
-        if self.scheduled:
-            return
-        try:
-            asyncio.get_running_loop().call_later(0.01, self.redraw)
-            self.scheduled = True
-        except RuntimeError:  # no event loop, so nobody drags
-            self.redraw()
+# %% ../nbs/12_widgets.ipynb #3df77ca0
+@patch
+def changed(self: Explorer, change: Any = None) -> None:
+    "A control moved: draw soon, and once for all moves that have come in by then."
+    if self.scheduled:
+        return
+    try:
+        asyncio.get_running_loop().call_later(0.01, self.redraw)
+        self.scheduled = True
+    except RuntimeError:  # no event loop, so nobody drags
+        self.redraw()
 
-    def _repr_mimebundle_(
-        self,
-        include: Sequence[str] | None = None,
-        exclude: Sequence[str] | None = None,
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        if self.scheduled:
-            self.redraw()
-        png = base64.b64encode(self.image.value).decode()
-        return ({**_view(self.box), "image/png": png, "text/plain": self.says},
-                {"image/png": {"alt": self.says}})
+# %% ../nbs/12_widgets.ipynb #7e197bfc
+@patch
+def _repr_mimebundle_(
+    self: Explorer,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    if self.scheduled:
+        self.redraw()
+    png = base64.b64encode(self.image.value).decode()
+    return ({**_view(self.box), "image/png": png, "text/plain": self.says},
+            {"image/png": {"alt": self.says}})
 
 # %% ../nbs/12_widgets.ipynb #a854ac13
 def few_ticks(
@@ -486,7 +494,7 @@ def confusion_cell(
     numbers = torch.where((targets == cell[0]) & (predicted == cell[1]))[0]
     return numbers[losses[numbers].argsort(descending=True)].tolist()
 
-# %% ../nbs/12_widgets.ipynb #edb14185
+# %% ../nbs/12_widgets.ipynb #575b2857
 class ConfusionExplorer(Explorer):
     "Click a cell of the confusion matrix, or choose two classes, and see its pictures."
     figsize = 7.2, 2.3
@@ -504,24 +512,6 @@ class ConfusionExplorer(Explorer):
                                 divmod(worst, len(options)), strict=True)})
         if len(options) <= 15:
             self.box.children = (self._matrix(), *self.box.children)
-
-    def _matrix(self) -> widgets.Widget:
-        "The confusion matrix as buttons: mistakes in one colour, what was right in another."
-        names = [f"<span class='mathjax_ignore tex2jax_ignore'>{html.escape(_label(name))}</span>"
-                 for name in self.interp.vocab]
-        size, style = widgets.Layout(width="3em", padding="0"), widgets.ButtonStyle()
-        upright = "<div style='writing-mode: vertical-rl'>{}</div>".format
-        cells = [widgets.HTML(), *(widgets.HTML(upright(name)) for name in names)]
-        for i, name in enumerate(names):
-            cells.append(widgets.HTML(name))
-            for j, count in enumerate(self.counts[i].tolist()):
-                cells.append(widgets.Button(
-                    description=str(count or ""), disabled=not count, layout=size, style=style,
-                    button_style=("info" if i == j else "warning") if count else "",
-                    tooltip=f"{self.interp.vocab[i]}, taken for {self.interp.vocab[j]}: {count}"))
-                cells[-1].on_click(partial(self.choose, i, j))
-        return widgets.GridBox(cells, layout=widgets.Layout(
-            grid_template_columns=f"auto repeat({len(names)}, 3.3em)", width="max-content"))
 
     def choose(self, actual: int, predicted: int, button: Any = None) -> None:
         "Show the pictures of a cell, given by the numbers of its classes."
@@ -545,7 +535,27 @@ class ConfusionExplorer(Explorer):
                         parse_math=False)
         return f"{actual}, taken for {predicted}: {says}."
 
-# %% ../nbs/12_widgets.ipynb #aea9ce3e
+# %% ../nbs/12_widgets.ipynb #ea46b6a5
+@patch
+def _matrix(self: ConfusionExplorer) -> widgets.Widget:
+    "The confusion matrix as buttons: mistakes in one colour, what was right in another."
+    names = [f"<span class='mathjax_ignore tex2jax_ignore'>{html.escape(_label(name))}</span>"
+             for name in self.interp.vocab]
+    size, style = widgets.Layout(width="3em", padding="0"), widgets.ButtonStyle()
+    upright = "<div style='writing-mode: vertical-rl'>{}</div>".format
+    cells = [widgets.HTML(), *(widgets.HTML(upright(name)) for name in names)]
+    for i, name in enumerate(names):
+        cells.append(widgets.HTML(name))
+        for j, count in enumerate(self.counts[i].tolist()):
+            cells.append(widgets.Button(
+                description=str(count or ""), disabled=not count, layout=size, style=style,
+                button_style=("info" if i == j else "warning") if count else "",
+                tooltip=f"{self.interp.vocab[i]}, taken for {self.interp.vocab[j]}: {count}"))
+            cells[-1].on_click(partial(self.choose, i, j))
+    return widgets.GridBox(cells, layout=widgets.Layout(
+        grid_template_columns=f"auto repeat({len(names)}, 3.3em)", width="max-content"))
+
+# %% ../nbs/12_widgets.ipynb #cb97f9d7
 def _listening(button: widgets.Button) -> contextlib.AbstractContextManager[Callable]:
     "Gives a function that, called now and then, lets a button be heard while a cell runs."
     if hasattr(getattr(get_ipython(), "kernel", None), "do_one_iteration"):  # ipykernel 6
@@ -556,6 +566,7 @@ def _listening(button: widgets.Button) -> contextlib.AbstractContextManager[Call
     state = getattr(button.comm, "__dict__", {})
     return contextlib.nullcontext(lambda n: state.pop("_reply_subshell_id", None))
 
+# %% ../nbs/12_widgets.ipynb #c532cbe7
 class LossCurves(Explorer):
     "Live loss curves and a stop button for what is trained in a `with` block."
     def __init__(self, learn: Learner):
@@ -565,22 +576,6 @@ class LossCurves(Explorer):
                                      tooltip="Stop at the next batch; nothing is lost")
         self.button.on_click(self.stop)
         self.box.children = (self.button, *self.box.children)
-
-    def __enter__(self) -> "LossCurves":
-        self.stopped = self.button.disabled = False
-        self.listening = _listening(self.button)
-        self.poll = self.listening.__enter__()
-        self.before, self.learn.progress_type = self.learn.progress_type, self.begin
-        self.shown_at = display(self, display_id=True)
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
-        self.learn.progress_type, self.button.disabled = self.before, True
-        self.listening.__exit__(None, None, None)
-        self.redraw()
-        if self.shown_at is not None:
-            self.shown_at.update(self)
-        return self.stopped and kind is KeyboardInterrupt  # it was asked for: no error
 
     def draw(self, figure: Figure) -> str:
         "Draw all that the recorder has."
@@ -621,3 +616,22 @@ class LossCurves(Explorer):
         self.redraw()
 
     close = Explorer.redraw  # the training is over
+
+# %% ../nbs/12_widgets.ipynb #f263aded
+@patch
+def __enter__(self: LossCurves) -> "LossCurves":
+    self.stopped = self.button.disabled = False
+    self.listening = _listening(self.button)
+    self.poll = self.listening.__enter__()
+    self.before, self.learn.progress_type = self.learn.progress_type, self.begin
+    self.shown_at = display(self, display_id=True)
+    return self
+
+@patch
+def __exit__(self: LossCurves, kind: type | None, error: BaseException | None, trace: Any) -> bool:
+    self.learn.progress_type, self.button.disabled = self.before, True
+    self.listening.__exit__(None, None, None)
+    self.redraw()
+    if self.shown_at is not None:
+        self.shown_at.update(self)
+    return self.stopped and kind is KeyboardInterrupt  # it was asked for: no error
