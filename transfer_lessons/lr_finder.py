@@ -97,7 +97,8 @@ def plot(self: LRFind, ax: Axes | None = None) -> None:
     margin = 0.2 * max(high - low, 0.1)
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)",
            title="Loss while the learning rate grows", ylim=(low - margin, high + 2 * margin))
-    ax.legend(title="suggestions")
+    if self.suggestions:
+        ax.legend(title="suggestions")
 
 @patch
 def _repr_png_(self: LRFind) -> tuple[bytes, dict[str, str]]:
