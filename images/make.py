@@ -49,13 +49,13 @@ def dragged(scrubber: Locator, animation: Path) -> None:
     page.mouse.move(now, middle)
     page.mouse.down()
     frames, times = [], []
-    for tick in [*range(0, ticks + 1), *range(ticks, start - 1, -2), start]:
+    for tick in [*range(0, ticks, 2), *range(ticks, start, -3), start]:
         page.mouse.move(first + (last - first) * tick / ticks, middle)
         frames.append(Image.open(io.BytesIO(scrubber.screenshot())).convert("RGB"))
         times.append(80)
     page.mouse.up()
     times[-1] = 2500  # milliseconds
-    palette = frames[start].quantize(64)
+    palette = frames[-1].quantize(32)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     frames[0].save(animation, save_all=True, append_images=frames[1:], duration=times, loop=0,
                    optimize=True)
