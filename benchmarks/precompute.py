@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from photographs import PHOTOGRAPHS, choose, fastai_loaders
 from torch import nn
+from torchvision.models import resnet18
 
-from transfer_lessons.backbones import vision_model
+from transfer_lessons.backbones import DEFAULT_ARCH, vision_model
 from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.freezing import freeze
 from transfer_lessons.learner import Learner, vision_learner
 from transfer_lessons.lr_finder import LRFind  # noqa: F401  it gives a learner lr_find
-from transfer_lessons.precompute import PrecomputedLearner  # noqa: F401  and precompute
+from transfer_lessons.precompute import FrozenPart
 
 TRAIN, VALID, SIZE, BATCH, EPOCHS, RATE = 1024, 256, 112, 64, 3, 3e-3
 
@@ -36,13 +37,13 @@ def loaders(files, is_valid) -> ImageDataLoaders:
                             bs=BATCH, augment=False)
 
 
-def fastai_learner(files, is_valid):
+def fastai_learner(files, is_valid, network):
     "fastai's learner over the same network and weights, its body frozen."
     from fastai.vision.all import Learner as FastaiLearner
     from fastai.vision.all import error_rate, params
     dls = fastai_loaders(files, is_valid, SIZE, BATCH)
     torch.manual_seed(0)
-    model = vision_model(n_classes=len(dls.vocab))
+    model = vision_model(network, len(dls.vocab), pretrained=network == DEFAULT_ARCH)
     def groups(model: nn.Module) -> list:
         return [params(model[0]), params(model[1])]
     learn = FastaiLearner(dls, model, metrics=error_rate, splitter=groups,
@@ -51,12 +52,12 @@ def fastai_learner(files, is_valid):
     return learn
 
 
-def compare() -> None:
-    "An epoch, three epochs with the caching, and lr_find."
+def compare(network) -> None:
+    "An epoch, three epochs with the caching, and lr_find; resnet18 has weights from chance."
     files, is_valid = choose(TRAIN, VALID)
     dls = loaders(files, is_valid)
     torch.manual_seed(0)
-    original = Learner(dls, vision_model(n_classes=len(dls.vocab)))
+    original = Learner(dls, vision_model(network, len(dls.vocab), network == DEFAULT_ARCH))
     freeze(original.model)
     began = time.perf_counter()
     ours = original.precompute()
@@ -64,12 +65,12 @@ def compare() -> None:
     finding = seconds(ours.lr_find)
     training = seconds(ours.fit_one_cycle, EPOCHS, RATE)
     loss, error = original.validate()
-    theirs = fastai_learner(files, is_valid)
+    theirs = fastai_learner(files, is_valid, network)
     with theirs.no_bar(), theirs.no_logging():
         their_training = seconds(theirs.fit_one_cycle, EPOCHS, RATE)
         their_error = float(theirs.validate()[1])
         their_finding = seconds(lambda: theirs.lr_find(show_plot=False))
-    print(f"tf_efficientnet_lite0, {TRAIN} + {VALID} photographs of {SIZE} px, batches of {BATCH}")
+    print(f"{getattr(network, '__name__', network)}, {TRAIN} + {VALID} photographs of {SIZE} px, batches of {BATCH}")
     print(f"head epoch: ours {training / EPOCHS:.3f} s, fastai {their_training / EPOCHS:.1f} s: "
           f"{their_training / training:.0f} times faster (at least 50)")
     print(f"caching {caching:.1f} s + {EPOCHS} epochs {training:.2f} s against "
@@ -80,10 +81,12 @@ def compare() -> None:
 
 
 def cache(n: int) -> None:
-    "Time and memory of keeping n photographs' activations, above those of a first batch."
+    "Time and memory of keeping n photographs' activations, above a run that keeps nothing."
     files, is_valid = choose(n - BATCH, BATCH)
     learn = vision_learner(loaders(files, is_valid))
-    learn.validate()
+    part = FrozenPart(learn.model[0])
+    for _ in part.activations(learn.dls.train):
+        pass
     before, began = peak(), time.perf_counter()
     dls = learn.precompute().dls
     took = time.perf_counter() - began
@@ -103,7 +106,8 @@ def main() -> int:
     elif chosen.cache:
         cache(chosen.cache)
     else:
-        compare()
+        compare(DEFAULT_ARCH)
+        compare(resnet18)
         for n in (1000, 2000, 4317):
             sys.stdout.flush()
             subprocess.run([sys.executable, __file__, "--cache", str(n)], check=True)
