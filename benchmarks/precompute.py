@@ -70,7 +70,8 @@ def compare(network) -> None:
         their_training = seconds(theirs.fit_one_cycle, EPOCHS, RATE)
         their_error = float(theirs.validate()[1])
         their_finding = seconds(lambda: theirs.lr_find(show_plot=False))
-    print(f"{getattr(network, '__name__', network)}, {TRAIN} + {VALID} photographs of {SIZE} px, batches of {BATCH}")
+    name = getattr(network, "__name__", network)
+    print(f"{name}, {TRAIN} + {VALID} photographs of {SIZE} px, batches of {BATCH}")
     print(f"head epoch: ours {training / EPOCHS:.3f} s, fastai {their_training / EPOCHS:.1f} s: "
           f"{their_training / training:.0f} times faster (at least 50)")
     print(f"caching {caching:.1f} s + {EPOCHS} epochs {training:.2f} s against "
