@@ -46,8 +46,8 @@ def linear_heads() -> None:
         ROUNDS, lambda: sweep_lrs(learn, RATES, EPOCHS, suggest_funcs=()),
         lambda: sweep_lrs(learn, [1e-2], EPOCHS, suggest_funcs=()),
         lambda: train_alone(learn, 1e-2, EPOCHS))
-    print(f"linear head, icons, {EPOCHS} epochs, without lr_find: 64 rates {many:.3f} s, one rate in "
-          f"the same program {one:.3f} s, a Learner alone {alone:.3f} s\n"
+    print(f"linear head, icons, {EPOCHS} epochs, without lr_find: 64 rates {many:.3f} s, one rate "
+          f"in the same program {one:.3f} s, a Learner alone {alone:.3f} s\n"
           f"64 rates / a Learner alone {many / alone:.2f} (at most 4)\n"
           f"64 rates / one rate in the same program {many / one:.2f} (at most 4)")
     many, one = medians(ROUNDS, lambda: sweep_lrs(learn, RATES, EPOCHS),

@@ -27,6 +27,7 @@ from fastcore.basics import patch
 from IPython import get_ipython
 from IPython.display import display
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -98,11 +99,12 @@ _BLUE, _ORANGE, _GREY = "#2b8bd1", "#e06c15", "0.5"  # told apart by the colour-
 
 def _png(figure: Figure, colours: int | None = None) -> bytes:
     "A figure as a PNG file, small where a few colours do."
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    canvas, buffer = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     if colours:
-        picture = Image.open(buffer).convert("RGB").quantize(colours)
-        picture.save(buffer := io.BytesIO(), "png", optimize=True)
+        picture = picture.quantize(colours)
+    picture.save(buffer, "png", optimize=bool(colours), compress_level=1)
     return buffer.getvalue()
 
 def _view(widget: widgets.Widget) -> dict[str, Any]:
@@ -217,6 +219,12 @@ def close_on_rerun(widget: widgets.Widget) -> None:
 # %% ../nbs/12_widgets.ipynb #59770fdc
 _drawing = threading.RLock()  # JupyterLab's events come in another thread than cells run in
 
+# The notebook would take arrow keys away from a slider: it leaves them to marked elements.
+_KEYS = """<img src="data:," alt="" hidden onerror="window.tlKeys ??=
+document.addEventListener('focusin',
+({target}) => target.closest('.tl-explorer') &&
+target.setAttribute('data-lm-suppress-shortcuts', 'true')) ?? true">"""
+
 class Explorer:
     "Controls and a picture that follows them. A subclass says how to `draw` the picture."
     figsize = 7.2, 3.0  # inches
@@ -228,7 +236,8 @@ class Explorer:
         for control in controls.values():
             control.style.description_width, control.layout.width = "9em", "30em"
             control.observe(self.changed, "value")
-        self.box = widgets.VBox([*controls.values(), self.words, self.image])
+        self.box = widgets.VBox([*controls.values(), self.words, self.image, widgets.HTML(_KEYS)])
+        self.box.add_class("tl-explorer")
         self.redraw()
         close_on_rerun(self.box)
 
