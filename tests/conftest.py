@@ -1,5 +1,8 @@
 """A learner small enough to train in a fraction of a second, for the tests of the loop; a browser."""
+import signal
+
 import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from browser import chromium
@@ -9,6 +12,13 @@ from transfer_lessons.data import ImageDataLoaders, draw_icons
 from transfer_lessons.learner import Learner
 
 matplotlib.use("Agg")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
+
+
+@pytest.fixture(autouse=True)
+def no_figures():
+    "No test sees the figures of another."
+    plt.close("all")
 
 
 def small_model(n_classes: int = 3, dropout: float = 0.2) -> nn.Sequential:
@@ -67,9 +77,9 @@ def assert_same():
     return check
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    "The system's chromium, one for all tests."
+    "The system's chromium, one a module: while it is open an event loop runs in this thread."
     with chromium() as browser:
         if browser is None:
             pytest.skip("no chromium on this machine")
