@@ -6,30 +6,18 @@ import sys
 import time
 from pathlib import Path
 
-import torch
+from photographs import PHOTOGRAPHS, choose, fastai_loaders
 from torchvision.models import resnet18
 
-from transfer_lessons.data import ImageDataLoaders, get_image_files
+from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.learner import vision_learner
 
-PHOTOGRAPHS = Path(__file__).parents[1].parent / "shared" / "data" / "flowers"
 TRAIN, VALID, SIZE, BATCH, ROUNDS = 1024, 256, 112, 64, 3
 
 
-def choose() -> tuple[list[Path], list[bool]]:
-    "The same photographs for both, spread over the classes."
-    files = get_image_files(PHOTOGRAPHS)
-    order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0)).tolist()
-    return [files[i] for i in order[:TRAIN + VALID]], [False] * TRAIN + [True] * VALID
-
-
-def fastai_learner(files: list[Path]):
-    from fastai.vision.all import ImageDataLoaders as FastaiLoaders
-    from fastai.vision.all import Resize
+def fastai_learner(files: list[Path], is_valid: list[bool]):
     from fastai.vision.all import vision_learner as fastai_vision_learner
-    dls = FastaiLoaders.from_path_func(
-        PHOTOGRAPHS, files, lambda file: Path(file).parent.name, valid_pct=VALID / len(files),
-        item_tfms=Resize(SIZE), bs=BATCH)
+    dls = fastai_loaders(files, is_valid, SIZE, BATCH)
     learn = fastai_vision_learner(dls, resnet18, pretrained=False)
     learn.unfreeze()
     return learn
@@ -45,8 +33,8 @@ def main() -> int:
     if not PHOTOGRAPHS.is_dir():
         print(f"skipped: no photographs in {PHOTOGRAPHS}")
         return 0
-    files, is_valid = choose()
-    ours, theirs = our_learner(files, is_valid), fastai_learner(files)
+    files, is_valid = choose(TRAIN, VALID)
+    ours, theirs = our_learner(files, is_valid), fastai_learner(files, is_valid)
     pairs = []
     for _ in range(ROUNDS):
         began = time.perf_counter()

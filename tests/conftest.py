@@ -21,6 +21,15 @@ def no_figures():
     plt.close("all")
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    "For networks and pictures as small as the tests', more threads wait for each other."
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def small_model(n_classes: int = 3, dropout: float = 0.2) -> nn.Sequential:
     "Two convolutions with BatchNorm, and a head with dropout: three layer groups."
     body = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(),

@@ -24,13 +24,7 @@ from transfer_lessons.backbones import (
 CONVOLUTIONAL = [DEFAULT_ARCH, resnet34, "resnet18", "convnext_tiny", "mobilenetv3_large_100"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    "Pictures are so small here that threads would mostly wait for each other."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -34,13 +34,7 @@ def make(arch, whole: bool) -> nn.Module:
             else vision_model(arch, 5, pretrained=False))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    "Pictures are so small here that threads would mostly wait for each other."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", params=[*((arch, False) for arch in BODIES),

@@ -217,9 +217,9 @@ AWKWARD = ["$x", "$\\frac$", "a$b$c", "<Delete>", "<b>&amp;</b>", "日本", "a\n
 NAMES = st.sampled_from(AWKWARD) | st.text(max_size=40) | st.text(st.characters(codec=None), max_size=8)
 
 
-def draw_all(names: list[str]) -> None:
-    "Draw both plots of a model for classes and files of these names, and look at the canvas."
-    n = len(names)
+def draw_all(names: list[str]) -> list[float]:
+    "Draw both plots for classes and files of these names; how much the pixels of each vary."
+    n, varied = len(names), []
     interp = made(torch.eye(n), torch.arange(n).roll(1), names)
     for image, name in zip(interp.pictures.sources, names, strict=True):
         image.info["name"] = name
@@ -230,18 +230,20 @@ def draw_all(names: list[str]) -> None:
             assert plot() is None
             assert len(plt.get_fignums()) == 1, "one figure, no more"
             plt.gcf().canvas.draw()
+            varied.append(np.asarray(plt.gcf().canvas.buffer_rgba()).std())
             plt.close()
+    return varied
 
 
 @drawn
 @given(st.lists(NAMES, min_size=2, max_size=4))
 def test_plots_draw_classes_and_files_of_any_name(names):
-    draw_all(names)
+    assert min(draw_all(names)) > 5
 
 
 @pytest.mark.parametrize("name", AWKWARD, ids=ascii)
 def test_plots_draw_names_that_broke_plots_elsewhere(name):
-    draw_all([name, "plain"])
+    assert min(draw_all([name, "plain"])) > 5
 
 
 def test_names_are_drawn_as_they_are_and_long_ones_are_cut():

@@ -44,13 +44,7 @@ class Body(nn.Module):
         return self.last
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    "For networks as small as these, more threads wait for each other."
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

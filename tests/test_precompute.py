@@ -296,8 +296,9 @@ def test_the_same_weights_written_again_are_no_change(frozen_learner):
     learn.save("same")
     learn.load("same")
     kept.fit(1)
+    assert len(kept.recorder.history) == 1
     learn.model.load_state_dict(copy.deepcopy(learn.model.state_dict()))
-    kept.validate()
+    assert kept.validate() == learn.validate()
 
 
 def test_unfreezing_the_kept_learner_is_refused_when_it_trains(frozen_learner):

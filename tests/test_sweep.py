@@ -298,9 +298,9 @@ def test_a_head_of_another_width_is_refused_naming_both():
         sweep_lrs(learn, [1e-3], 1)
 
 
-def test_best_is_the_lowest_error_then_loss_among_the_finite():
+def test_best_is_the_lowest_loss_among_the_finite():
     losses = torch.tensor([[2.0], [1.0], [1.5], [math.nan], [math.inf]])
-    errors = torch.tensor([[0.5], [0.2], [0.2], [0.1], [0.1]])
+    errors = torch.tensor([[0.5], [0.3], [0.2], [0.1], [0.1]])
     lrs = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
     assert Sweep(lrs, losses, losses, errors, {}, lambda lrs: None).best == 1e-3
     assert math.isnan(Sweep(lrs[3:], losses, losses[3:], errors[3:], {}, lambda lrs: None).best)

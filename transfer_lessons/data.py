@@ -4,7 +4,7 @@
 __all__ = ['SUFFIXES', 'Source', 'FORMATS', 'MAX_PIXELS', 'MIN_SIDE', 'CACHE', 'draw_icons', 'show_pictures', 'square',
            'augment_batch', 'Normalize', 'get_image_files', 'to_rgb', 'PictureError', 'load_picture', 'Table',
            'Problem', 'scan', 'Pictures', 'default_device', 'Loader', 'content_digest', 'split_by_content',
-           'picture_name', 'ImageDataLoaders', 'icons', 'solar', 'check_reachable', 'pets', 'flowers']
+           'picture_name', 'short_name', 'ImageDataLoaders', 'icons', 'solar', 'check_reachable', 'pets', 'flowers']
 
 # %% ../nbs/02_data.ipynb #aba856a4
 import contextlib
@@ -366,6 +366,11 @@ def picture_name(source: Source) -> str:
     if isinstance(source, Image.Image):
         return source.info.get("name", "a picture in memory")
     return Path(source).name
+
+def short_name(name: str, longest: int = 24) -> str:
+    "A name as a plot can draw it: not too long, without the broken characters of some files."
+    name = name.encode("utf-8", "replace").decode()
+    return name if len(name) <= longest else name[:longest - 1] + "…"
 
 def _check_labels(sources: Sequence[Source], labels: Sequence[str], vocab: list[str]) -> None:
     if len(labels) != len(sources):

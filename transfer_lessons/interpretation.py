@@ -14,7 +14,14 @@ from fastcore.basics import patch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from .data import Loader, Pictures, Table, picture_name, show_pictures
+from transfer_lessons.data import (
+    Loader,
+    Pictures,
+    Table,
+    picture_name,
+    short_name,
+    show_pictures,
+)
 from .learner import Learner
 from .losses import cross_entropy, softmax
 
@@ -76,11 +83,6 @@ def most_confused(
     return Table(sorted(rows, key=lambda row: -row.count))
 
 # %% ../nbs/13_interpretation.ipynb #e88fb4c3
-def _label(name: str) -> str:
-    "A name as a plot can draw it: not too long, and without the broken characters of some files."
-    name = name.encode("utf-8", "replace").decode()
-    return name if len(name) <= 24 else name[:23] + "…"
-
 @patch
 def plot_confusion_matrix(
     self: ClassificationInterpretation,
@@ -98,7 +100,8 @@ def plot_confusion_matrix(
         text = f"{shares[i, j]:.2f}".lstrip("0") if normalize else str(counts[i, j])
         ax.text(j, i, text, ha="center", va="center", fontsize=text_size,
                 color="white" if shares[i, j] > 0.5 else "black")
-    names = dict(labels=[_label(name) for name in self.vocab], fontsize=text_size, parse_math=False)
+    names = dict(labels=[short_name(name) for name in self.vocab], fontsize=text_size,
+                 parse_math=False)
     ax.set_xticks(range(n), **names, rotation=90)
     ax.set_yticks(range(n), **names)
     right = np.trace(counts) / max(counts.sum(), 1)
@@ -125,8 +128,9 @@ def plot_top_losses(
     "Draw the pictures with the largest losses: what it is, what it was taken for, how surely."
     titles, (losses, numbers) = [], self.top_losses(k)
     for loss, i in zip(losses.tolist(), numbers.tolist(), strict=True):
-        name = _label(picture_name(self.pictures.sources[i]))
-        actual, predicted = (_label(self.vocab[said[i]]) for said in (self.targets, self.predicted))
+        name = short_name(picture_name(self.pictures.sources[i]))
+        actual, predicted = (short_name(self.vocab[said[i]])
+                             for said in (self.targets, self.predicted))
         verdict = "right" if self.targets[i] == self.predicted[i] else f"taken for {predicted}"
         sure = self.probabilities[i].max().item()
         titles.append(f"{name}\n{actual}: {verdict}\nloss {loss:.2f}, {sure:.0%} sure")

@@ -4,7 +4,6 @@
 __all__ = ['Step', 'Answer', 'AT_ONCE', 'Curves', 'Sweep', 'sweep_lrs']
 
 # %% ../nbs/11_lr_sweep.ipynb #d5d0e384
-import io
 import math
 import numbers
 from collections.abc import Callable, Iterable
@@ -15,14 +14,21 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from .freezing import model_blocks, n_parameters, spread_lrs, train_mode
 from .learner import Learner, Progress, set_rates
 from .losses import cross_entropy
-from .lr_finder import Suggestion, minimum, slide, steep, untouched, valley
+from transfer_lessons.lr_finder import (
+    Suggestion,
+    minimum,
+    plot_png,
+    slide,
+    steep,
+    untouched,
+    valley,
+)
 from .precompute import WITHOUT_CHANCE, PrecomputedLearner
 from .schedules import one_cycle, one_cycle_momentum
 
@@ -193,9 +199,9 @@ class Sweep:
 
     @property
     def best(self) -> float:
-        "The rate with the lowest error; of several, the one with the lowest validation loss."
-        rows = zip(self.error_rate.tolist(), self.valid_loss.tolist(), self.lrs, strict=True)
-        return min((row for row in rows if math.isfinite(row[1])), default=[math.nan])[-1]
+        "The rate with the lowest validation loss; NaN where none left a number."
+        rows = zip(self.valid_loss.tolist(), self.lrs, strict=True)
+        return min((row for row in rows if math.isfinite(row[0])), default=[math.nan])[-1]
 
     def __repr__(self) -> str:
         return (f"Sweep({len(self.lrs)} rates from {self.lrs[0]:.1e} to {self.lrs[-1]:.1e}, "
@@ -211,9 +217,8 @@ def plot(self: Sweep, ax: Axes | None = None) -> None:
     right.plot(self.lrs, 100 * self.error_rate, "--", color="0.55", label="error")
     for i, (name, lr) in enumerate(self.suggestions.items()):
         ax.axvline(lr, color=f"C{i}", lw=1)
-        height = 0.94 - 0.08 * (i % 5)
-        ax.plot(lr, height, "osD^v"[i % 5], color=f"C{i}", ms=8, label=f"{name} {lr:.1e}",
-                transform=ax.get_xaxis_transform())
+        ax.plot(lr, 0.94 - 0.08 * (i % 5), "osD^v"[i % 5], color=f"C{i}", ms=8,
+                label=f"{name} {lr:.1e}", transform=ax.get_xaxis_transform())
     ax.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="validation loss",
            title=f"{len(self.lrs)} trainings of {self.n_epoch} epochs: {self.best:.1e} did best")
     right.set(ylabel="error (% of the validation pictures)", ylim=(0, 100))
@@ -224,10 +229,7 @@ def plot(self: Sweep, ax: Axes | None = None) -> None:
 
 @patch
 def _repr_png_(self: Sweep) -> tuple[bytes, dict[str, str]]:
-    figure, buffer = Figure(figsize=(7, 4.4), layout="constrained"), io.BytesIO()
-    self.plot(figure.add_subplot())
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue(), {"alt": repr(self)}
+    return plot_png(self.plot, (7, 4.4)), {"alt": repr(self)}
 
 # %% ../nbs/11_lr_sweep.ipynb #82216930
 def sweep_lrs(

@@ -26,17 +26,18 @@ import torch
 from fastcore.basics import patch
 from IPython import get_ipython
 from IPython.display import display
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from .data import ImageDataLoaders, augment_batch, picture_name
+from .data import ImageDataLoaders, augment_batch, picture_name, short_name
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
 from .learner import Learner
 from .losses import cross_entropy, softmax
-from .lr_finder import untouched
+from .lr_finder import plot_png, untouched
 from .schedules import one_cycle, one_cycle_momentum, sgdr
 from .sweep import Sweep
 
@@ -48,14 +49,12 @@ def judge_rates(
     share: float = 0.9,  # a good rate brings the loss down by this share of what the best rate does
 ) -> list[tuple[str, float]]:  # "too low", "good" or "too high", and the share it got, one a rate
     "What became of every rate, compared with the best of them; NaN is always too high."
-    gains = start_loss - np.nan_to_num(np.asarray(final_loss, float), nan=np.inf)
-    best, verdicts = int(np.argmax(gains)), []
-    most, slack = float(gains[best]), (1 - share) * abs(float(gains[best]))
-    for i, gain in enumerate(gains.tolist()):
-        if not math.isfinite(gain):
-            verdicts.append(("too high", -math.inf))
-            continue
-        truth = "good" if gain >= most - slack else "too low" if i < best else "too high"
+    gains = (start_loss - np.nan_to_num(np.asarray(final_loss, float), nan=np.inf)).tolist()
+    most, verdicts = max(gains), []
+    for i, gain in enumerate(gains):
+        truth = ("too high" if gain == -math.inf else
+                 "good" if gain >= most - (1 - share) * abs(most) else
+                 "too low" if i < gains.index(most) else "too high")
         verdicts.append((truth, gain / abs(most or 1)))
     return verdicts
 
@@ -77,7 +76,7 @@ def scrubber_data(
 ) -> dict[str, Any]:  # only what JSON has: text, finite numbers, None, lists
     "All that a scrubber shows, rates rising: numbers, names, suggestions and verdicts."
     first, final, verdicts = sweep.losses[:, 0].median().item(), sweep.valid_loss.tolist(), []
-    best = int(np.argmin(np.nan_to_num(final, nan=np.inf)))
+    best = sweep.lrs.index(sweep.best) if sweep.best in sweep.lrs else 0
     for truth, share in judge_rates(sweep.lrs, first, final):
         got = (f"brings it down by {share:.0%} of that" if share > 0 else
                "does not bring it down" if math.isfinite(share) else "leaves no number at all")
@@ -85,37 +84,25 @@ def scrubber_data(
                          f"{first:.2f} before training, {final[best]:.2f} after it. This rate "
                          f"{got}; from 90% on, we call a rate good."])
     tick = 10.0 ** math.floor(math.log10(first))
-    start = sweep.lrs[best] if start is None else start
     return {"lrs": sweep.lrs, "names": [_number(lr) for lr in sweep.lrs],
             "losses": _rounded(sweep.losses), "valid_losses": _rounded(sweep.valid_losses),
             "error_rates": _rounded(sweep.error_rates), "verdicts": verdicts,
             "suggestions": sorted(([rule, float(_number(lr))] for rule, lr in
                                    sweep.suggestions.items()), key=lambda pair: -pair[1]),
-            "start": int(np.argmin(np.abs(np.log(sweep.lrs) - math.log(start)))),
+            "start": int(np.argmin(np.abs(np.log(sweep.lrs) - math.log(start or sweep.lrs[best])))),
             "tick": tick / 2, "top": math.ceil(1.5 * first / tick) * tick}
 
 # %% ../nbs/12_widgets.ipynb #580f1ec2
 _BLUE, _ORANGE, _GREY = "#2b8bd1", "#e06c15", "0.5"  # told apart by the colour-blind, and in print
-
-def _png(figure: Figure, colours: int | None = None) -> bytes:
-    "A figure as a PNG file, small where a few colours do."
-    canvas, buffer = FigureCanvasAgg(figure), io.BytesIO()
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    if colours:
-        picture = picture.quantize(colours)
-    picture.save(buffer, "png", optimize=bool(colours), compress_level=1)
-    return buffer.getvalue()
 
 def _view(widget: widgets.Widget) -> dict[str, Any]:
     "What a notebook needs to show a widget, whatever the version of ipywidgets."
     return {"application/vnd.jupyter.widget-view+json": {
         "version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
-def _scrubber_png(data: dict[str, Any]) -> bytes:
-    "The first view of a scrubber as a picture, for pages that run no script."
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-    ax, i, n_steps = figure.add_subplot(), data["start"], len(data["losses"][0])
+def _draw_scrubber(data: dict[str, Any], ax: Axes) -> None:
+    "The first view of a scrubber as a plot, for pages that run no script."
+    i, n_steps = data["start"], len(data["losses"][0])
     losses, valid = (np.array(data[name], float) for name in ("losses", "valid_losses"))
     steps = np.arange(1, n_steps + 1)
     width = max(n_steps // 20, 1)
@@ -128,7 +115,12 @@ def _scrubber_png(data: dict[str, Any]) -> bytes:
     ax.set(xlabel="step", ylabel="loss", ylim=(0, data["top"]),
            title=f"Learning rate {data['names'][i]}: error {error:.1%}; faint: the other rates")
     ax.legend()
-    return _png(figure, colours=32)
+
+def _png(picture: Image.Image, **options: Any) -> bytes:
+    "A picture as a PNG file."
+    buffer = io.BytesIO()
+    picture.save(buffer, "png", **options)
+    return buffer.getvalue()
 
 # %% ../nbs/12_widgets.ipynb #d7c30fbf
 _SCRIPT = resources.files("transfer_lessons").joinpath("scrubber.js").read_text(encoding="utf-8")
@@ -145,10 +137,10 @@ class LRScrubber:
     ):
         self.show(sweep, start)
         self.shown_at = None
-        powers = [math.log10(lr) for lr in (sweep.lrs[0], sweep.lrs[-1])]
         self.rate = widgets.FloatLogSlider(
-            value=sweep.lrs[self.data["start"]], min=powers[0], max=powers[1], step=0.01,
-            description="another", readout_format=".2e", layout=widgets.Layout(width="30em"))
+            value=sweep.lrs[self.data["start"]], min=math.log10(sweep.lrs[0]),
+            max=math.log10(sweep.lrs[-1]), step=0.01, description="another", readout_format=".2e",
+            layout=widgets.Layout(width="30em"))
         self.button = widgets.Button(description="Train here", tooltip="One more real training")
         self.button.on_click(self.train_here)
         self.box = widgets.HBox([self.rate, self.button])
@@ -157,7 +149,8 @@ class LRScrubber:
     def show(self, sweep: Sweep, start: float | None = None) -> None:
         "Take over a sweep: its numbers, and the picture of its first view."
         self.sweep, self.data = sweep, scrubber_data(sweep, start)
-        self.png = _scrubber_png(self.data)
+        plot = Image.open(io.BytesIO(plot_png(partial(_draw_scrubber, self.data), (7.2, 3.4))))
+        self.png = _png(plot.convert("RGB").quantize(32), optimize=True)  # a fifth of the size
         self.alt = (f"Loss curves of {len(sweep.lrs)} learning rates; shown is "
                     f"{self.data['names'][self.data['start']]}.")
 
@@ -226,11 +219,16 @@ document.addEventListener('focusin',
 target.setAttribute('data-lm-suppress-shortcuts', 'true')) ?? true">"""
 
 class Explorer:
-    "Controls and a picture that follows them. A subclass says how to `draw` the picture."
+    "Controls and a picture that follows them: `frame` draws what stays, once, and `draw` the rest."
     figsize = 7.2, 3.0  # inches
 
     def __init__(self, **controls: widgets.Widget):
-        self.controls, self.scheduled, self.figure = controls, False, Figure(figsize=self.figsize)
+        self.controls, self.scheduled, self.moving = controls, False, []
+        self.figure = Figure(figsize=self.figsize)
+        self.frame(self.figure)
+        self.canvas = FigureCanvasAgg(self.figure)
+        self.canvas.draw()
+        self.background = self.canvas.copy_from_bbox(self.figure.bbox)
         self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
         self.words = widgets.HTML()
         for control in controls.values():
@@ -241,17 +239,32 @@ class Explorer:
         self.redraw()
         close_on_rerun(self.box)
 
+    def frame(self, figure: Figure) -> None:
+        "Draw what stays whatever the controls say: axes, titles, limits. What is animated moves."
+
     def draw(self, figure: Figure, **values: Any) -> str:
-        "Draw the picture for the values of the controls; return in words what it shows."
+        "Add what belongs to the values of the controls; return in words what the picture shows."
         raise NotImplementedError(f"{type(self).__name__} has no draw(figure, **values) yet.")
 
     def redraw(self) -> None:
         "Draw the picture for the values that the controls have now."
         with _drawing:
             self.scheduled = False
-            self.figure.clear()
+            for artist in self.moving:
+                artist.remove()
+            places = [self.figure, *self.figure.axes]
+            stays = {artist for place in places for artist in place.get_children()}
             self.says = self.draw(self.figure, **{n: c.value for n, c in self.controls.items()})
-            self.image.value = _png(self.figure)
+            self.canvas.restore_region(self.background)
+            children = [artist for place in places for artist in place.get_children()]
+            self.moving = [artist for artist in children if artist not in stays]
+            for ax in self.figure.axes:
+                ax.containers.clear()  # a second list of bars, from which remove() takes none
+            animated = filter(Artist.get_animated, stays)
+            for artist in sorted([*animated, *self.moving], key=Artist.get_zorder):
+                self.figure.draw_artist(artist)
+            pixels = np.asarray(self.canvas.buffer_rgba())
+            self.image.value = _png(Image.fromarray(pixels), compress_level=1)
         self.words.value = ("<span class='mathjax_ignore tex2jax_ignore' role='status'>"
                             f"{html.escape(self.says)}</span>")
 
@@ -259,13 +272,12 @@ class Explorer:
 @patch
 def changed(self: Explorer, change: Any = None) -> None:
     "A control moved: draw soon, and once for all moves that have come in by then."
-    if self.scheduled:
-        return
-    try:
-        asyncio.get_running_loop().call_later(0.01, self.redraw)
-        self.scheduled = True
-    except RuntimeError:  # no event loop, so nobody drags
-        self.redraw()
+    if not self.scheduled:
+        try:
+            asyncio.get_running_loop().call_later(0.01, self.redraw)
+            self.scheduled = True
+        except RuntimeError:  # no event loop, so nobody drags
+            self.redraw()
 
 # %% ../nbs/12_widgets.ipynb #7e197bfc
 @patch
@@ -293,10 +305,7 @@ def few_ticks(
         ax.locator_params(nbins=4)
     return axes
 
-def _label(name: str) -> str:
-    "A name as a plot can draw it: short, and without characters that no font has."
-    name = name.encode("utf-8", "replace").decode()
-    return name if len(name) <= 16 else name[:15] + "…"
+_label = partial(short_name, longest=16)
 
 def _slider(
     text: str, value: float, low: float, high: float, step: float = 0.05, log: bool = False
@@ -340,6 +349,18 @@ class OneCycleExplorer(Explorer):
             n_cycles=widgets.IntSlider(value=3, min=1, max=5, description="cycles"),
             cycle_mult=widgets.IntSlider(value=2, min=1, max=3, description="times longer each"))
 
+    def frame(self, figure: Figure) -> None:
+        "Two axes with the schedule that one starts with; those of the rates follow its peak."
+        self.now, (left, right) = [], few_ticks(figure, 2)
+        for ax, before, name in zip((left, right), self.before[1:], ("learning rate", "momentum"),
+                                    strict=True):
+            ax.plot(self.before[0], before, color=_GREY, ls=":", lw=2, animated=True,
+                    label="where you started")
+            self.now += ax.plot([], [], color=_BLUE, lw=2, animated=True, label="now")
+            ax.set(xlabel="share of the training done", title=name, ylim=(0.48, 1.01))
+        right.legend(fontsize=8)
+        left.yaxis.set_animated(True)
+
     def draw(self, figure: Figure, kind: str, **values: Any) -> str:
         "Draw rate and momentum over the schedule that one starts with."
         for names, used in (("pct_start div div_final moms", "one cycle"),
@@ -347,12 +368,10 @@ class OneCycleExplorer(Explorer):
             for name in names.split():
                 self.controls[name].layout.display = None if kind == used else "none"
         done, rates, momentum = cycle_curves(kind, **values)
-        for ax, now, before, name in zip(few_ticks(figure, 2), (rates, momentum), self.before[1:],
-                                         ("learning rate", "momentum"), strict=True):
-            ax.plot(done, before, color=_GREY, ls=":", lw=2, label="where you started")
-            ax.plot(done, now, color=_BLUE, lw=2, label=kind)
-            ax.set(xlabel="share of the training done", title=name)
-        ax.legend(fontsize=8)
+        for line, values in zip(self.now, (rates, momentum), strict=True):
+            line.set_data(done, values)
+        top = 1.05 * max(rates.max(), self.before[1].max())
+        figure.axes[0].set_ylim(-0.05 * top, top)
         return (f"{kind}: from {_number(rates[0])} over a peak of {_number(rates.max())} at "
                 f"{done[rates.argmax()]:.0%} of the training to {_number(rates[-1])}.")
 
@@ -388,22 +407,24 @@ class CrossEntropyExplorer(Explorer):
             options=[(name, i) for i, name in enumerate(self.vocab)], value=target,
             description="right class"), **sliders)
 
+    def frame(self, figure: Figure) -> None:
+        "Axes for logits, probabilities and gradient, a row a class."
+        axes, names = few_ticks(figure, 3, left=0.16), [_label(name) for name in self.vocab]
+        for ax, title, low, high in zip(axes, ("logits", "probabilities", "gradient"),
+                                        (-1.5 * self.most, 0, -1.5), (1.5 * self.most, 1.25, 1.5),
+                                        strict=True):
+            ax.set(yticks=[], xlim=(low, high), ylim=(len(names) - 0.5, -0.5), title=title)
+            ax.axvline(0, color="black", lw=0.8)
+        axes[0].set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
+
     def draw(self, figure: Figure, target: int, **logits: float) -> str:
         "Draw logits, probabilities and gradient as bars, the right class in another colour."
         scores = list(logits.values())
         probabilities, loss, gradient = cross_entropy_parts(scores, target)
         colours = [_ORANGE if i == target else _BLUE for i in range(len(scores))]
-        axes = few_ticks(figure, 3, left=0.16)
-        for ax, values, title, low, high in zip(
-                axes, (scores, probabilities, gradient), ("logits", "probabilities", "gradient"),
-                (-1.5 * self.most, 0, -1.5), (1.5 * self.most, 1.25, 1.5), strict=True):
+        for ax, values in zip(figure.axes, (scores, probabilities, gradient), strict=True):
             bars = ax.barh(range(len(values)), values, color=colours)
             ax.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
-            ax.set(yticks=[], xlim=(low, high), title=title)
-            ax.axvline(0, color="black", lw=0.8)
-            ax.invert_yaxis()
-        names = [_label(name) for name in self.vocab]
-        axes[0].set_yticks(range(len(scores)), names, fontsize=9, parse_math=False)
         likely = f"{probabilities[target]:.3f}"
         return (f"The right class, {self.vocab[target]}, has probability {likely}, so the loss is "
                 f"-log({likely}) = {loss:.3f}.")
@@ -438,19 +459,26 @@ class FreezeExplorer(Explorer):
         self.rates, last = spread_lrs(lr, len(self.sizes)), len(self.sizes) - 1
         super().__init__(n=widgets.IntSlider(value=last, max=last, description="freeze_to(n), n ="))
 
+    def frame(self, figure: Figure) -> None:
+        "Axes for the sizes of the groups and for the times of a step."
+        places = range(len(self.sizes))
+        for ax, values, title, below in zip(
+                few_ticks(figure, 2, left=0.02), (self.sizes, self.times),
+                ("parameters", "time of a training step"),
+                ("layer group (the last is the head)", "n"), strict=True):
+            ax.set(yticks=[], ylim=(0, 1.3 * max(values)), xticks=places, title=title, xlabel=below,
+                   xlim=(-0.6, places[-1] + 0.6))
+
     def draw(self, figure: Figure, n: int) -> str:
         "Draw the groups, in colour where they train, and the time of a step for every n."
         sizes, times, places = self.sizes, self.times, range(len(self.sizes))
         states = ["frozen" if i < n else f"rate {_number(lr)}" for i, lr in enumerate(self.rates)]
-        left, right = few_ticks(figure, 2, left=0.02)
-        for ax, values, texts, on in (
-                (left, sizes, [f"{sizes[i]:,}\n{states[i]}" for i in places], places[n:]),
-                (right, times, [f"{milliseconds:.0f} ms" for milliseconds in times], [n])):
+        texts = ([f"{sizes[i]:,}\n{states[i]}" for i in places],
+                 [f"{milliseconds:.0f} ms" for milliseconds in times])
+        for ax, values, labels, on in zip(figure.axes, (sizes, times), texts, (places[n:], [n]),
+                                          strict=True):
             bars = ax.bar(places, values, color=[_BLUE if i in on else "0.8" for i in places])
-            ax.bar_label(bars, texts, padding=2, fontsize=8)
-            ax.set(yticks=[], ylim=(0, 1.3 * max(values)), xticks=places)
-        left.set(title="parameters", xlabel="layer group (the last is the head)")
-        right.set(title="time of a training step", xlabel="n")
+            ax.bar_label(bars, labels, padding=2, fontsize=8)
         return (f"freeze_to({n}): {sum(sizes[n:]):,} of {sum(sizes):,} parameters train; a step "
                 f"takes {times[n]:.0f} ms.")
 
@@ -468,6 +496,8 @@ def augmented_views(
 # %% ../nbs/12_widgets.ipynb #dd86b08d
 class AugmentExplorer(Explorer):
     "One training picture and what augmentation makes of it; a slider a transform."
+    figsize = 7.2, 2.7
+
     def __init__(self, dls: ImageDataLoaders):
         self.dls, last = dls, len(dls.train.pictures) - 1
         super().__init__(
@@ -477,19 +507,25 @@ class AugmentExplorer(Explorer):
             flip=widgets.Checkbox(value=True, description="flip"),
             seed=widgets.IntSlider(max=20, description="throw of the dice"))
 
+    def frame(self, figure: Figure) -> None:
+        "A place for a square picture, and beside it one for two rows of four."
+        for box, title in (((0.01, 0.02, 0.3225, 0.86), ""),
+                           ((0.345, 0.02, 0.645, 0.86), "eight augmented views")):
+            ax = figure.add_axes(box)
+            ax.set_title(title, fontsize=10)
+            ax.axis("off")
+        figure.axes[0].title.set_animated(True)
+
     def draw(self, figure: Figure, number: int, seed: int, **changes: Any) -> str:
         "Draw the picture large, and eight views of it."
         picture, target = self.dls.train.pictures[number]
         views = augmented_views(picture, 8, seed, size=self.dls.size, **changes)
         views = torch.nn.functional.pad(views, (2, 2, 2, 2), value=0.5)
         grid = torch.cat([torch.cat([*row], 2) for row in (views[:4], views[4:])], 1)
-        axes, name = figure.subplots(1, 2, width_ratios=(1, 2)), self.dls.vocab[target]
-        figure.subplots_adjust(0.01, 0.01, 0.99, 0.9, wspace=0.03)
-        for ax, pixels, title in zip(axes, (picture, grid), (_label(name), "eight augmented views"),
-                                     strict=True):
-            ax.imshow(pixels.permute(1, 2, 0))
-            ax.set_title(title, parse_math=False, fontsize=10)
-            ax.axis("off")
+        for ax, pixels in zip(figure.axes, (picture, grid), strict=True):
+            ax.imshow(pixels.permute(1, 2, 0), aspect="auto")
+        name = self.dls.vocab[target]
+        figure.axes[0].set_title(_label(name), parse_math=False, fontsize=10)
         return f"Picture {number}, {name}: as it is, and augmented eight times."
 
 # %% ../nbs/12_widgets.ipynb #3a903879
