@@ -46,6 +46,8 @@ function render({data, el}) {
     .tl-scrubber { max-width: ${WIDTH}px; font: 13px/1.5 system-ui, sans-serif; color: inherit }
     .tl-scrubber svg { display: block; width: 100%; height: auto; overflow: hidden }
     .tl-scrubber svg text { fill: currentColor; font: 12px system-ui, sans-serif }
+    .tl-scrubber .tl-stage { position: relative }
+    .tl-scrubber .tl-moves { position: absolute; inset: 0; will-change: transform }
     .tl-scrubber .tl-says { display: flex; flex-wrap: wrap; gap: 0 1.6em; align-items: baseline;
       font-variant-numeric: tabular-nums }
     .tl-scrubber .tl-says b { font-size: 17px }
@@ -60,26 +62,29 @@ function render({data, el}) {
   const says = add(el, "div", {class: "tl-says"});
   const [rate, result] = ["b", "span"].map(name => add(says, name));
   const spot = add(el, "div", {class: "tl-spot"});
-  const plot = add(el, "svg", {viewBox: `0 0 ${WIDTH} 322`, role: "img"});
+  // What moves lies on what stays, as a layer of its own: a tick need not paint 64 curves again.
+  const stage = add(el, "div", {class: "tl-stage"}), viewBox = `0 0 ${WIDTH} 322`;
+  const plot = add(stage, "svg", {class: "tl-moves", viewBox, role: "img"});
+  const back = add(stage, "svg", {viewBox, "aria-hidden": "true"});
   const clip = `tl-clip-${Math.random().toString(36).slice(2)}`;
-  add(add(plot, "clipPath", {id: clip}), "rect",
+  add(add(back, "clipPath", {id: clip}), "rect",
       {x: LEFT, y: TOP, width: RIGHT - LEFT + 6, height: BOTTOM - TOP});
   const axis = {stroke: "currentColor", "stroke-opacity": 0.2};
-  const words = (px, py, text, more = {}) => add(plot, "text", {x: px, y: py, ...more}, text);
+  const words = (px, py, text, more = {}) => add(back, "text", {x: px, y: py, ...more}, text);
   for (let i = 0; i <= data.top / data.tick; i++) {
     const at = y(i * data.tick);
-    add(plot, "line", {x1: LEFT, x2: RIGHT, y1: at, y2: at, ...axis});
+    add(back, "line", {x1: LEFT, x2: RIGHT, y1: at, y2: at, ...axis});
     words(LEFT - 7, at + 4, +(i * data.tick).toFixed(3), {"text-anchor": "end"});
   }
   for (let epoch = -1; epoch < epochs; epoch += Math.ceil(epochs / 10)) {
     const at = x(end_of(epoch));
-    add(plot, "line", {x1: at, x2: at, y1: TOP, y2: BOTTOM, ...axis});
+    add(back, "line", {x1: at, x2: at, y1: TOP, y2: BOTTOM, ...axis});
     words(at, BOTTOM + 17, Math.round(end_of(epoch)), {"text-anchor": "middle"});
   }
   words((LEFT + RIGHT) / 2, BOTTOM + 35, `step (a line ends an epoch)`, {"text-anchor": "middle"});
   words(0, 0, "loss", {"text-anchor": "middle",
     transform: `translate(14 ${(TOP + BOTTOM) / 2}) rotate(-90)`});
-  const field = add(plot, "g", {"clip-path": `url(#${clip})`, fill: "none",
+  const field = add(back, "g", {"clip-path": `url(#${clip})`, fill: "none",
     "stroke-linejoin": "round"});
   for (const losses of data.losses) {
     add(field, "path", {d: line(smooth(losses), i => i + 1), stroke: "currentColor",
@@ -91,7 +96,7 @@ function render({data, el}) {
   const validation = add(chosen, "path", {class: "tl-valid", stroke: ORANGE, "stroke-width": 2.4,
     "stroke-dasharray": "7 4"});
   const dots = data.valid_losses[0].map(() => add(plot, "circle", {r: 4.5, fill: ORANGE}));
-  const left_at = words(0, TOP + 14, "", {"text-anchor": "middle", "font-weight": "bold"});
+  const left_at = add(plot, "text", {y: TOP + 14, "text-anchor": "middle", "font-weight": "bold"});
   const guide = add(plot, "line", {y1: TOP, y2: BOTTOM, stroke: "currentColor",
     "stroke-dasharray": "2 3", visibility: "hidden"});
   const key = add(plot, "g");
