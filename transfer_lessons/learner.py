@@ -38,7 +38,7 @@ from .losses import cross_entropy, softmax
 from .schedules import one_cycle, one_cycle_momentum, sgdr, sgdr_epochs
 
 # %% ../nbs/07_learner.ipynb #d13d8f47
-adamw = partial(torch.optim.AdamW, betas=(0.95, 0.99), eps=1e-5, weight_decay=0.01)
+adamw = partial(torch.optim.AdamW, betas=(0.95, 0.99), eps=1e-5, weight_decay=0.01, fused=True)
 
 def set_rates(
     opt: Optimizer, learning_rates: Sequence[float],  # one rate a parameter group
