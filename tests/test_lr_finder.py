@@ -279,7 +279,7 @@ def test_a_copied_model_shares_nothing_that_trains(learn):
 
 def interrupted_at(learn: Learner, nth: int | None) -> int:
     "Press Ctrl-C at the n-th line that lr_find's functions reach; returns how many were reached."
-    hooks = {"lr_find", "_check", "_chance", "untouched", "_range_test", "suggest"}
+    hooks = {"lr_find", "_check", "random_states", "untouched", "_range_test", "suggest"}
     holding, reached = "with interrupts_held():", 0  # that line changes what Ctrl-C does: a gap
     def trace(frame, event, argument):
         nonlocal reached

@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -31,6 +32,7 @@ from transfer_lessons.precompute import (
 SCRIPT = """
 import itertools, os, random, signal, sys, time
 from pathlib import Path
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image
@@ -526,6 +528,13 @@ def test_interpretation_shows_the_pictures(frozen_learner):
         live = ClassificationInterpretation.from_learner(learn, its)
         assert_close(ours.losses, live.losses, atol=1e-5, rtol=1e-5)
         ours.plot_top_losses(4)
+
+
+def test_batches_are_shown_as_pictures(frozen_learner):
+    kept = frozen_learner().precompute()
+    kept.dls.show_batch(4)
+    shown = [ax.images[0].get_array().shape for ax in plt.gcf().axes]
+    assert shown == [(16, 16, 3)] * 4
 
 
 def test_the_loader_is_like_the_live_one(frozen_learner):

@@ -319,6 +319,7 @@ def precompute(
             values = keep_in_file(batches, n, Path(folder).expanduser() / name)
             return KeptLoader(loader, values, part)
     dls.train, dls.valid = kept(dls.train, passes), kept(dls.valid, 1)
+    dls.show_batch = self.dls.show_batch  # of pictures, which activations are not
     return PrecomputedLearner(self, dls, trained)
 
 # %% ../nbs/10_precompute.ipynb #54f29283

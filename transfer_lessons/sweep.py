@@ -24,6 +24,7 @@ from transfer_lessons.lr_finder import (
     Suggestion,
     minimum,
     plot_png,
+    random_states,
     slide,
     steep,
     untouched,
@@ -153,9 +154,8 @@ def _train(
 # %% ../nbs/11_lr_sweep.ipynb #8d1b1597
 def _runner(learn: Learner, plan: list[tuple[float, float]]) -> Callable[[list[float]], Curves]:
     "What trains at any rates from the learner's present state, now or later."
-    loader, n_trained = learn.dls.train, sum(
+    chance, n_trained = random_states(learn), sum(
         parameter.numel() for parameter in learn.model.parameters() if parameter.requires_grad)
-    order, chance = loader.generator.get_state(), torch.get_rng_state()
     at_once = max(1, AT_ONCE.get(learn.dls.device.type, 2**24) // n_trained)
     with untouched(learn) as start, torch.no_grad():
         start.model.eval()
@@ -166,8 +166,8 @@ def _runner(learn: Learner, plan: list[tuple[float, float]]) -> Callable[[list[f
         try:
             for first in range(0, len(lrs), at_once):
                 with untouched(start) as twin:
-                    loader.generator.set_state(order)
-                    torch.set_rng_state(chance)
+                    for put_back, state in chance:
+                        put_back(state)
                     parts.append(_train(twin, lrs[first:first + at_once], plan, progress))
         finally:
             progress.close()
@@ -222,8 +222,7 @@ def plot(self: Sweep, ax: Axes | None = None) -> None:
     ax.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="validation loss",
            title=f"{len(self.lrs)} trainings of {self.n_epoch} epochs: {self.best:.1e} did best")
     right.set(ylabel="error (% of the validation pictures)", ylim=(0, 100))
-    handles = [*ax.get_lines(), *right.get_lines()]
-    shown = [line for line in handles if not line.get_label().startswith("_")]
+    shown = [line for line in (*ax.lines, *right.lines) if line.get_label()[0] != "_"]
     right.legend(shown, [line.get_label() for line in shown], loc="upper center", ncols=3,
                  bbox_to_anchor=(0.5, -0.14), fontsize="small")
 

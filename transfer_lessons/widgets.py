@@ -246,27 +246,29 @@ class Explorer:
         "Add what belongs to the values of the controls; return in words what the picture shows."
         raise NotImplementedError(f"{type(self).__name__} has no draw(figure, **values) yet.")
 
-    def redraw(self) -> None:
-        "Draw the picture for the values that the controls have now."
-        with _drawing:
-            self.scheduled = False
-            for artist in self.moving:
-                artist.remove()
-            places = [self.figure, *self.figure.axes]
-            stays = {artist for place in places for artist in place.get_children()}
-            self.says = self.draw(self.figure, **{n: c.value for n, c in self.controls.items()})
-            self.canvas.restore_region(self.background)
-            children = [artist for place in places for artist in place.get_children()]
-            self.moving = [artist for artist in children if artist not in stays]
-            for ax in self.figure.axes:
-                ax.containers.clear()  # a second list of bars, from which remove() takes none
-            animated = filter(Artist.get_animated, stays)
-            for artist in sorted([*animated, *self.moving], key=Artist.get_zorder):
-                self.figure.draw_artist(artist)
-            pixels = np.asarray(self.canvas.buffer_rgba())
-            self.image.value = _png(Image.fromarray(pixels), compress_level=1)
-        self.words.value = ("<span class='mathjax_ignore tex2jax_ignore' role='status'>"
-                            f"{html.escape(self.says)}</span>")
+# %% ../nbs/12_widgets.ipynb #ee005001
+@patch
+def redraw(self: Explorer) -> None:
+    "Draw the picture for the values that the controls have now."
+    with _drawing:
+        self.scheduled = False
+        for artist in self.moving:
+            artist.remove()
+        places = [self.figure, *self.figure.axes]
+        stays = {artist for place in places for artist in place.get_children()}
+        self.says = self.draw(self.figure, **{n: c.value for n, c in self.controls.items()})
+        self.canvas.restore_region(self.background)
+        children = [artist for place in places for artist in place.get_children()]
+        self.moving = [artist for artist in children if artist not in stays]
+        for ax in self.figure.axes:
+            ax.containers.clear()  # a second list of bars, from which remove() takes none
+        animated = filter(Artist.get_animated, stays)
+        for artist in sorted([*animated, *self.moving], key=Artist.get_zorder):
+            self.figure.draw_artist(artist)
+        pixels = np.asarray(self.canvas.buffer_rgba())
+        self.image.value = _png(Image.fromarray(pixels), compress_level=1)
+    self.words.value = ("<span class='mathjax_ignore tex2jax_ignore' role='status'>"
+                        f"{html.escape(self.says)}</span>")
 
 # %% ../nbs/12_widgets.ipynb #3df77ca0
 @patch
@@ -274,7 +276,7 @@ def changed(self: Explorer, change: Any = None) -> None:
     "A control moved: draw soon, and once for all moves that have come in by then."
     if not self.scheduled:
         try:
-            asyncio.get_running_loop().call_later(0.01, self.redraw)
+            asyncio.get_running_loop().call_later(0.002, self.redraw)
             self.scheduled = True
         except RuntimeError:  # no event loop, so nobody drags
             self.redraw()
@@ -363,10 +365,8 @@ class OneCycleExplorer(Explorer):
 
     def draw(self, figure: Figure, kind: str, **values: Any) -> str:
         "Draw rate and momentum over the schedule that one starts with."
-        for names, used in (("pct_start div div_final moms", "one cycle"),
-                            ("n_cycles cycle_mult", "SGDR")):
-            for name in names.split():
-                self.controls[name].layout.display = None if kind == used else "none"
+        for name, control in [*self.controls.items()][2:]:  # the first two belong to both
+            control.layout.display = None if ("cycle" in name) == (kind == "SGDR") else "none"
         done, rates, momentum = cycle_curves(kind, **values)
         for line, values in zip(self.now, (rates, momentum), strict=True):
             line.set_data(done, values)
