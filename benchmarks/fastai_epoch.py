@@ -2,10 +2,10 @@
 import contextlib
 import io
 import statistics
-import sys
 import time
 from pathlib import Path
 
+import limits
 from photographs import PHOTOGRAPHS, choose, fastai_loaders
 from torchvision.models import resnet18
 
@@ -29,10 +29,10 @@ def our_learner(files: list[Path], is_valid: list[bool]):
     return vision_learner(dls, resnet18, pretrained=False)
 
 
-def main() -> int:
+def main() -> None:
     if not PHOTOGRAPHS.is_dir():
         print(f"skipped: no photographs in {PHOTOGRAPHS}")
-        return 0
+        return
     files, is_valid = choose(TRAIN, VALID)
     ours, theirs = our_learner(files, is_valid), fastai_learner(files, is_valid)
     pairs = []
@@ -45,9 +45,10 @@ def main() -> int:
         pairs.append((middle - began, time.perf_counter() - middle))
     own, other = (statistics.median(times) for times in zip(*pairs, strict=True))
     print(f"unfrozen resnet18 epoch, {TRAIN} + {VALID} photographs of {SIZE} px: ours {own:.1f} s, "
-          f"fastai {other:.1f} s, ratio {own / other:.2f} (at most 0.85)")
-    return 0
+          f"fastai {other:.1f} s")
+    limits.at_most("ratio", own / other, 0.85)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
+    limits.end()

@@ -3,6 +3,7 @@ import contextlib
 import io
 import statistics
 
+import limits
 import torch
 
 from transfer_lessons.data import icons
@@ -32,10 +33,12 @@ def main() -> None:
         rows = [errors(seed) for seed in SEEDS]
     means = [statistics.mean(column) for column in zip(*rows, strict=True)]
     for seed, (frozen, tuned, scratch) in zip([*SEEDS, "mean"], [*rows, means], strict=True):
-        print(f"seed {seed}: frozen {frozen:.3f}, fine-tuned {tuned:.3f}, scratch {scratch:.3f}; "
-              f"won {frozen - tuned:.3f} (at least 0.05), of scratch {tuned / scratch:.2f} "
-              "(at most 0.60)")
+        print(f"seed {seed}: frozen {frozen:.3f}, fine-tuned {tuned:.3f}, scratch {scratch:.3f}")
+        limits.at_most("fine-tuned error", tuned, 0.32)
+        limits.at_least("under the frozen one", frozen - tuned, 0.05)
+        limits.at_most("share of the one from scratch", tuned / scratch, 0.6)
 
 
 if __name__ == "__main__":
     main()
+    limits.end()

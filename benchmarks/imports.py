@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import limits
+
 
 def seconds(statement: str) -> float:
     "Median wall time of a Python process that does nothing else."
@@ -17,17 +19,18 @@ def seconds(statement: str) -> float:
 
 def main() -> None:
     torch, light = seconds("import torch"), seconds("import torch, transfer_lessons")
-    print(f"import transfer_lessons adds {light - torch:.3f} s to import torch ({torch:.2f} s); "
-          "at most 0.2 s")
+    print(f"import torch: {torch:.2f} s")
+    limits.at_most("import transfer_lessons adds", light - torch, 0.2, " s")
     ours = seconds("from transfer_lessons.all import *")
     try:
         theirs = seconds("from fastai.vision.all import *")
     except subprocess.CalledProcessError:
         print(f"from transfer_lessons.all import *: {ours:.2f} s; fastai is not installed")
         return
-    print(f"from transfer_lessons.all import *: {ours:.2f} s, fastai.vision.all {theirs:.2f} s, "
-          f"ratio {ours / theirs:.2f} (below 1)")
+    print(f"from transfer_lessons.all import *: {ours:.2f} s, fastai.vision.all {theirs:.2f} s")
+    limits.at_most("ratio", ours / theirs, 1)
 
 
 if __name__ == "__main__":
     main()
+    limits.end()

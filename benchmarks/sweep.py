@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable
 
+import limits
 import numpy as np
 import torch
 
@@ -46,9 +47,9 @@ def linear_heads() -> None:
         lambda: sweep_lrs(learn, [1e-2], EPOCHS, suggest_funcs=()),
         lambda: train_alone(learn, 1e-2, EPOCHS))
     print(f"linear head, icons, {EPOCHS} epochs, without lr_find: 64 rates {many:.3f} s, one rate "
-          f"in the same program {one:.3f} s, a Learner alone {alone:.3f} s\n"
-          f"64 rates / a Learner alone {many / alone:.2f} (at most 4)\n"
-          f"64 rates / one rate in the same program {many / one:.2f} (at most 4)")
+          f"in the same program {one:.3f} s, a Learner alone {alone:.3f} s")
+    limits.at_most("64 rates / a Learner alone", many / alone, 4)
+    limits.at_most("64 rates / one rate in the same program", many / one, 4)
     many, one = quickest(ROUNDS, lambda: sweep_lrs(learn, RATES, EPOCHS),
                         lambda: sweep_lrs(learn, [1e-2], EPOCHS))
     print(f"with lr_find, as called by default: {many:.3f} s / {one:.3f} s = {many / one:.2f}")
@@ -59,9 +60,11 @@ def default_heads() -> None:
     swept, looped = quickest(3, lambda: sweep_lrs(learn, rates, 1, suggest_funcs=()),
                             lambda: [train_alone(learn, lr, 1) for lr in rates])
     print(f"default head, {len(rates)} rates, one epoch: sweep {swept:.2f} s, one after the other "
-          f"{looped:.2f} s, ratio {swept / looped:.2f} (at most 1)")
+          f"{looped:.2f} s")
+    limits.at_most("ratio", swept / looped, 1)
 
 
 if __name__ == "__main__":
     linear_heads()
     default_heads()
+    limits.end()
