@@ -1,7 +1,6 @@
 """An unfrozen epoch on 1,024 photographs, loading included, against fastai in the same run."""
 import contextlib
 import io
-import statistics
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from torchvision.models import resnet18
 from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.learner import vision_learner
 
-TRAIN, VALID, SIZE, BATCH, ROUNDS = 1024, 256, 112, 64, 3
+TRAIN, VALID, SIZE, BATCH, ROUNDS = 1024, 256, 112, 64, 4
 
 
 def fastai_learner(files: list[Path], is_valid: list[bool]):
@@ -43,7 +42,7 @@ def main() -> None:
             middle = time.perf_counter()
             theirs.fit(1, 1e-3)
         pairs.append((middle - began, time.perf_counter() - middle))
-    own, other = (statistics.median(times) for times in zip(*pairs, strict=True))
+    own, other = (min(times) for times in zip(*pairs, strict=True))  # the least disturbed
     print(f"unfrozen resnet18 epoch, {TRAIN} + {VALID} photographs of {SIZE} px: ours {own:.1f} s, "
           f"fastai {other:.1f} s")
     limits.at_most("ratio", own / other, 0.85)
