@@ -411,7 +411,7 @@ class CrossEntropyExplorer(Explorer):
         "Axes for logits, probabilities and gradient, a row a class."
         axes, names = few_ticks(figure, 3, left=0.16), [_label(name) for name in self.vocab]
         for ax, title, low, high in zip(axes, ("logits", "probabilities", "gradient"),
-                                        (-1.5 * self.most, 0, -1.5), (1.5 * self.most, 1.25, 1.5),
+                                        (-1.5 * self.most, 0, -1.8), (1.5 * self.most, 1.3, 1.8),
                                         strict=True):
             ax.set(yticks=[], xlim=(low, high), ylim=(len(names) - 0.5, -0.5), title=title)
             ax.axvline(0, color="black", lw=0.8)
