@@ -295,6 +295,13 @@ def output(page: Page, cell: int) -> Locator:
     return area
 
 
+def controls(area: Locator, name: str) -> tuple[Locator, Locator]:
+    "An explorer's picture and what moves it: a menu, or a slider that keeps to one photograph."
+    kind = "select" if name == "ConfusionExplorer" else ".noUi-handle"
+    found = area.locator(kind).locator("visible=true")
+    return area.locator("img.widget-image"), found.nth(int(name == "AugmentExplorer"))
+
+
 def watch(plot: Locator, slider: Locator) -> None:
     "From now on, notes when the plot changes and what the slider says then."
     plot.page.evaluate(WATCH, [plot.element_handle(), slider.element_handle()])

@@ -15,6 +15,7 @@ from browser import (
     APPS,
     ask,
     blank_frames,
+    controls,
     drag,
     export,
     jupyter,
@@ -217,16 +218,10 @@ def test_running_a_cell_again_leaves_nothing_open(page, name):
     assert before.endswith("[]")
 
 
-def controls(area):
-    "An explorer's picture and its first slider in sight."
-    return (area.locator("img.widget-image"),
-            area.locator(".noUi-handle").locator("visible=true").first)
-
-
 @pytest.mark.parametrize("name", EXPLORERS[:-2])
 def test_dragging_changes_the_picture(shown, name):
     area = shown(name)
-    plot, slider = controls(area)
+    plot, slider = controls(area, name)
     pictures = {plot.screenshot()}
     with screencast(area.page) as frames:
         assert drag(plot, slider, ticks=32)
@@ -260,7 +255,7 @@ def test_names_are_text(page, shown):
 
 
 def test_a_flood_of_moves_leaves_no_queue(page, server, shown):
-    plot, slider = controls(shown("OneCycleExplorer"))
+    plot, slider = controls(shown("OneCycleExplorer"), "OneCycleExplorer")
     server.delay.seconds = 0.05
     try:
         drag(plot, slider, ticks=100, pace=0.015)
@@ -273,7 +268,7 @@ def test_a_flood_of_moves_leaves_no_queue(page, server, shown):
 
 @pytest.mark.parametrize("page", ["lab"], indirect=True)
 def test_a_thousand_events_take_no_memory(page, shown):
-    plot, slider = controls(shown("OneCycleExplorer"))
+    plot, slider = controls(shown("OneCycleExplorer"), "OneCycleExplorer")
     memory = "import psutil; print(psutil.Process().memory_info().rss)"
     drag(plot, slider, ticks=200, pace=0.005)
     before = int(ask(page, memory))

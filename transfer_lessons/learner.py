@@ -205,11 +205,11 @@ class Learner:
 
     def freeze(self) -> None:
         "Let the head train, and nothing else."
-        freezing.freeze(self.model)
+        self.freeze_to(-1)
 
     def unfreeze(self) -> None:
         "Let every layer train."
-        freezing.unfreeze(self.model)
+        self.freeze_to(0)
 
     def create_opt(self) -> Optimizer:
         "A new optimizer with one parameter group a layer group."

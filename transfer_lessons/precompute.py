@@ -273,16 +273,6 @@ def freeze_to(self: PrecomputedLearner, n: int) -> None:
     self.original.freeze_to(n)
 
 @patch
-def freeze(self: PrecomputedLearner) -> None:
-    "Let the original's head train, and nothing else."
-    self.original.freeze()
-
-@patch
-def unfreeze(self: PrecomputedLearner) -> None:
-    "Let every layer of the original train, for which kept activations are of no use."
-    self.original.unfreeze()
-
-@patch
 def summary(self: PrecomputedLearner, lr: LearningRate | None = None) -> Table:
     "The layer groups of the original."
     return self.original.summary(lr)
