@@ -536,7 +536,7 @@ def test_a_real_ctrl_c_in_the_middle_of_a_step_waits_until_the_step_is_whole(sma
 
 
 def test_ctrl_c_at_any_moment_leaves_the_weights_of_a_whole_step(small_learner):
-    generator = torch.Generator().manual_seed(0)
+    generator, heard = torch.Generator().manual_seed(0), 0
     for delay in (0.05 * torch.rand(15, generator=generator)).tolist():
         learn, steps = small_learner(), []
         def note(model, _, steps=steps):
@@ -547,9 +547,9 @@ def test_ctrl_c_at_any_moment_leaves_the_weights_of_a_whole_step(small_learner):
         try:
             timer.start()
             learn.fit(100, 1e-2)
-            raise AssertionError("it should have been interrupted")
         except KeyboardInterrupt:
-            timer.join()
+            heard += 1
+        timer.join()
         learn.model.eval()(learn.dls.one_batch()[0])  # notes the weights as they are now
         *_, before, last = [*[None] * 2, *steps]
         learn.model.train()
@@ -558,6 +558,7 @@ def test_ctrl_c_at_any_moment_leaves_the_weights_of_a_whole_step(small_learner):
         changed = [not torch.equal(a, b) for a, b in zip(before or last, last, strict=True)]
         assert all(changed) or not any(changed), "some weights made the step and some did not"
         assert len(learn.recorder.history) == len(learn.recorder.ends)
+    assert heard >= 12, "Python itself loses only those that fall into a weak reference's callback"
 
 
 def test_an_impatient_second_ctrl_c_does_not_spoil_the_tidying_up(small_learner, monkeypatch):
