@@ -32,7 +32,6 @@ from transfer_lessons.precompute import (
 SCRIPT = """
 import itertools, os, random, signal, sys, time
 from pathlib import Path
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image

@@ -14,14 +14,7 @@ from fastcore.basics import patch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from transfer_lessons.data import (
-    Loader,
-    Pictures,
-    Table,
-    picture_name,
-    short_name,
-    show_pictures,
-)
+from .data import Loader, Pictures, Table, picture_name, short_name, show_pictures
 from .learner import Learner
 from .losses import cross_entropy, softmax
 

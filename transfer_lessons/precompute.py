@@ -25,19 +25,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .data import CACHE, ImageDataLoaders, Loader, Table, content_digest
-from transfer_lessons.freezing import (
-    LearningRate,
-    group_parameters,
-    n_parameters,
-    train_mode,
-)
-from transfer_lessons.learner import (
-    Learner,
-    Progress,
-    _remove_abandoned,
-    modes_kept,
-    write_safely,
-)
+from .freezing import LearningRate, group_parameters, n_parameters, train_mode
+from .learner import Learner, Progress, _remove_abandoned, modes_kept, write_safely
 
 # %% ../nbs/10_precompute.ipynb #7173cd38
 WITHOUT_CHANCE = (nn.Identity, nn.Flatten, nn.ReLU, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,

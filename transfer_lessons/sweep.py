@@ -20,16 +20,7 @@ from torch.func import functional_call
 from .freezing import model_blocks, n_parameters, spread_lrs, train_mode
 from .learner import Learner, Progress, set_rates
 from .losses import cross_entropy
-from transfer_lessons.lr_finder import (
-    Suggestion,
-    minimum,
-    plot_png,
-    random_states,
-    slide,
-    steep,
-    untouched,
-    valley,
-)
+from .lr_finder import RULES, Suggestion, plot_png, random_states, untouched
 from .precompute import WITHOUT_CHANCE, PrecomputedLearner
 from .schedules import one_cycle, one_cycle_momentum
 
@@ -236,7 +227,7 @@ def sweep_lrs(
     lrs: Iterable[float],
     epochs: int,
     *,
-    suggest_funcs: Iterable[Suggestion] = (minimum, steep, valley, slide),  # () asks none
+    suggest_funcs: Iterable[Suggestion] = RULES,  # () asks none
     div: float = 25.0,  # every run starts at its rate / div
     div_final: float = 1e5,  # and ends at its rate / div_final
     pct_start: float = 0.25,  # share of the steps that warm up

@@ -150,7 +150,7 @@ class LRScrubber:
         "Take over a sweep: its numbers, and the picture of its first view."
         self.sweep, self.data = sweep, scrubber_data(sweep, start)
         plot = Image.open(io.BytesIO(plot_png(partial(_draw_scrubber, self.data), (7.2, 3.4))))
-        self.png = _png(plot.convert("RGB").quantize(32), optimize=True)  # a fifth of the size
+        self.png = _png(plot.convert("RGB").quantize(32), optimize=True)  # a third of the size
         self.alt = (f"Loss curves of {len(sweep.lrs)} learning rates; shown is "
                     f"{self.data['names'][self.data['start']]}.")
 
@@ -368,8 +368,8 @@ class OneCycleExplorer(Explorer):
         for name, control in [*self.controls.items()][2:]:  # the first two belong to both
             control.layout.display = None if ("cycle" in name) == (kind == "SGDR") else "none"
         done, rates, momentum = cycle_curves(kind, **values)
-        for line, values in zip(self.now, (rates, momentum), strict=True):
-            line.set_data(done, values)
+        for line, curve in zip(self.now, (rates, momentum), strict=True):
+            line.set_data(done, curve)
         top = 1.05 * max(rates.max(), self.before[1].max())
         figure.axes[0].set_ylim(-0.05 * top, top)
         return (f"{kind}: from {_number(rates[0])} over a peak of {_number(rates.max())} at "
