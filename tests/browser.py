@@ -368,6 +368,8 @@ def screencast(page: Page) -> Iterator[list[Image.Image]]:
     session.on("Page.screencastFrame", keep)
     session.send("Page.startScreencast", {"format": "jpeg", "quality": 80, "everyNthFrame": 1})
     try:
+        page.wait_for_timeout(200)
+        frames.clear()  # the first may be what a screenshot left: another size, another place
         yield frames
         page.wait_for_timeout(200)
     finally:

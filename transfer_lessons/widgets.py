@@ -16,7 +16,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -26,12 +26,15 @@ import torch
 from fastcore.basics import patch
 from IPython import get_ipython
 from IPython.display import display
+from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
 
 from .data import ImageDataLoaders, augment_batch, picture_name, short_name
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
@@ -116,10 +119,10 @@ def _draw_scrubber(data: dict[str, Any], ax: Axes) -> None:
            title=f"Learning rate {data['names'][i]}: error {error:.1%}; faint: the other rates")
     ax.legend()
 
-def _png(picture: Image.Image, **options: Any) -> bytes:
-    "A picture as a PNG file."
+def _file(picture: Image.Image, kind: str = "png", **options: Any) -> bytes:
+    "A picture as a file of this kind."
     buffer = io.BytesIO()
-    picture.save(buffer, "png", **options)
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 # %% ../nbs/12_widgets.ipynb #d7c30fbf
@@ -150,7 +153,7 @@ class LRScrubber:
         "Take over a sweep: its numbers, and the picture of its first view."
         self.sweep, self.data = sweep, scrubber_data(sweep, start)
         plot = Image.open(io.BytesIO(plot_png(partial(_draw_scrubber, self.data), (7.2, 3.4))))
-        self.png = _png(plot.convert("RGB").quantize(32), optimize=True)  # a third of the size
+        self.png = _file(plot.convert("RGB").quantize(32), optimize=True)  # a third of the size
         self.alt = (f"Loss curves of {len(sweep.lrs)} learning rates; shown is "
                     f"{self.data['names'][self.data['start']]}.")
 
@@ -221,15 +224,18 @@ target.setAttribute('data-lm-suppress-shortcuts', 'true')) ?? true">"""
 class Explorer:
     "Controls and a picture that follows them: `frame` draws what stays, once, and `draw` the rest."
     figsize = 7.2, 3.0  # inches
+    format = "png"  # while it moves; photographs are packed in a fifth of the time as "jpeg"
 
     def __init__(self, **controls: widgets.Widget):
-        self.controls, self.scheduled, self.moving = controls, False, []
+        self.controls, self.scheduled = controls, False
         self.figure = Figure(figsize=self.figsize)
         self.frame(self.figure)
+        self.places = [self.figure, *self.figure.axes]
+        self.stays = {artist for place in self.places for artist in place.get_children()}
         self.canvas = FigureCanvasAgg(self.figure)
         self.canvas.draw()
         self.background = self.canvas.copy_from_bbox(self.figure.bbox)
-        self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
+        self.image = widgets.Image(format=self.format, layout=widgets.Layout(max_width="100%"))
         self.words = widgets.HTML()
         for control in controls.values():
             control.style.description_width, control.layout.width = "9em", "30em"
@@ -248,25 +254,34 @@ class Explorer:
 
 # %% ../nbs/12_widgets.ipynb #ee005001
 @patch
+def paint(
+    self: Explorer,
+    **values: Any,  # of the controls
+) -> tuple[Image.Image, str]:  # RGB, and what it shows in words
+    "Make the picture for these values: the frame, and over it what `draw` adds."
+    def added() -> list[Artist]:
+        children = [artist for place in self.places for artist in place.get_children()]
+        return [artist for artist in children if artist not in self.stays]
+    for artist in added():
+        artist.remove()
+    for ax in self.figure.axes:
+        ax.containers.clear()  # a second list of bars, from which remove() takes none
+    says = self.draw(self.figure, **values)
+    self.canvas.restore_region(self.background)
+    animated = filter(Artist.get_animated, self.stays)
+    for artist in sorted([*animated, *added()], key=Artist.get_zorder):
+        self.figure.draw_artist(artist)
+    return Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB"), says
+
+@patch
 def redraw(self: Explorer) -> None:
-    "Draw the picture for the values that the controls have now."
+    "Make the picture for the values that the controls have now, and show it."
     with _drawing:
         self.scheduled = False
-        for artist in self.moving:
-            artist.remove()
-        places = [self.figure, *self.figure.axes]
-        stays = {artist for place in places for artist in place.get_children()}
-        self.says = self.draw(self.figure, **{n: c.value for n, c in self.controls.items()})
-        self.canvas.restore_region(self.background)
-        children = [artist for place in places for artist in place.get_children()]
-        self.moving = [artist for artist in children if artist not in stays]
-        for ax in self.figure.axes:
-            ax.containers.clear()  # a second list of bars, from which remove() takes none
-        animated = filter(Artist.get_animated, stays)
-        for artist in sorted([*animated, *self.moving], key=Artist.get_zorder):
-            self.figure.draw_artist(artist)
-        pixels = np.asarray(self.canvas.buffer_rgba())
-        self.image.value = _png(Image.fromarray(pixels), compress_level=1)
+        values = {name: control.value for name, control in self.controls.items()}
+        self.picture, self.says = self.paint(**values)
+        self.image.value = _file(self.picture, self.format, compress_level=1, quality=92,
+                                 subsampling=0)
     self.words.value = ("<span class='mathjax_ignore tex2jax_ignore' role='status'>"
                         f"{html.escape(self.says)}</span>")
 
@@ -290,7 +305,7 @@ def _repr_mimebundle_(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     if self.scheduled:
         self.redraw()
-    png = base64.b64encode(self.image.value).decode()
+    png = base64.b64encode(_file(self.picture, optimize=True)).decode()
     return ({**_view(self.box), "image/png": png, "text/plain": self.says},
             {"image/png": {"alt": self.says}})
 
@@ -493,10 +508,31 @@ def augmented_views(
     dice = torch.Generator().manual_seed(seed)
     return augment_batch((picture.float() / 255).repeat(n, 1, 1, 1), dice, **changes)
 
+# %% ../nbs/12_widgets.ipynb #a95d27c3
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    "The font of Matplotlib's plots, in pixels."
+    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
+
+def _sheet(
+    size: tuple[int, int],  # pixels, width and height
+    tiles: Sequence[tuple[Tensor, str, tuple[int, int, int, int]]],  # left, top, width and height
+    text: int,  # size of what is written above every picture, in pixels
+    title: str = "",
+) -> Image.Image:
+    "Pictures [3, H, W], uint8 or 0 to 1, on white, each at its place with its name above it."
+    sheet = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(sheet)
+    pen.text((size[0] / 2, 8), title, "black", _font(14), "ma")
+    for picture, name, (left, top, width, height) in tiles:
+        sheet.paste(to_pil_image(picture).resize((width, height)), (left, top))
+        pen.text((left + width / 2, top - 4), name, "black", _font(text), "md", align="center")
+    return sheet
+
 # %% ../nbs/12_widgets.ipynb #dd86b08d
 class AugmentExplorer(Explorer):
     "One training picture and what augmentation makes of it; a slider a transform."
-    figsize = 7.2, 2.7
+    figsize, format = (7.2, 2.7), "jpeg"
 
     def __init__(self, dls: ImageDataLoaders):
         self.dls, last = dls, len(dls.train.pictures) - 1
@@ -507,26 +543,15 @@ class AugmentExplorer(Explorer):
             flip=widgets.Checkbox(value=True, description="flip"),
             seed=widgets.IntSlider(max=20, description="throw of the dice"))
 
-    def frame(self, figure: Figure) -> None:
-        "A place for a square picture, and beside it one for two rows of four."
-        for box, title in (((0.01, 0.02, 0.3225, 0.86), ""),
-                           ((0.345, 0.02, 0.645, 0.86), "eight augmented views")):
-            ax = figure.add_axes(box)
-            ax.set_title(title, fontsize=10)
-            ax.axis("off")
-        figure.axes[0].title.set_animated(True)
-
-    def draw(self, figure: Figure, number: int, seed: int, **changes: Any) -> str:
-        "Draw the picture large, and eight views of it."
+    def paint(self, number: int, seed: int, **changes: Any) -> tuple[Image.Image, str]:
+        "The picture large, and eight views of it in two rows."
         picture, target = self.dls.train.pictures[number]
         views = augmented_views(picture, 8, seed, size=self.dls.size, **changes)
-        views = torch.nn.functional.pad(views, (2, 2, 2, 2), value=0.5)
-        grid = torch.cat([torch.cat([*row], 2) for row in (views[:4], views[4:])], 1)
-        for ax, pixels in zip(figure.axes, (picture, grid), strict=True):
-            ax.imshow(pixels.permute(1, 2, 0), aspect="auto")
-        name = self.dls.vocab[target]
-        figure.axes[0].set_title(_label(name), parse_math=False, fontsize=10)
-        return f"Picture {number}, {name}: as it is, and augmented eight times."
+        name, grid = self.dls.vocab[target], make_grid(views, nrow=4, padding=2, pad_value=0.5)
+        return _sheet(self.canvas.get_width_height(), [
+            (picture, _label(name), (7, 32, 232, 232)),
+            (grid, "eight augmented views", (249, 32, 464, 232))], 14), (
+                f"Picture {number}, {name}: as it is, and augmented eight times.")
 
 # %% ../nbs/12_widgets.ipynb #3a903879
 def confusion_cell(
@@ -542,7 +567,7 @@ def confusion_cell(
 # %% ../nbs/12_widgets.ipynb #575b2857
 class ConfusionExplorer(Explorer):
     "Click a cell of the confusion matrix, or choose two classes, and see its pictures."
-    figsize = 7.2, 2.0
+    figsize, format = (7.2, 2.0), "jpeg"
 
     def __init__(
         self,
@@ -562,29 +587,20 @@ class ConfusionExplorer(Explorer):
         "Show the pictures of a cell, given by the numbers of its classes."
         self.controls["actual"].value, self.controls["predicted"].value = actual, predicted
 
-    def frame(self, figure: Figure) -> None:
-        "A place for six square pictures in a row."
-        ax = figure.add_axes((0.01, 0.02, 0.98, 0.5875))  # six times as wide as high
-        ax.set(xlim=(0, 6), ylim=(0, 1))
-        ax.axis("off")
-
-    def draw(self, figure: Figure, **cell: int) -> str:
-        "Draw up to six pictures of the cell, the worst first."
-        interp, ax, row = self.interp, figure.axes[0], []
+    def paint(self, actual: int, predicted: int) -> tuple[Image.Image, str]:
+        "Up to six pictures of the cell, the worst first."
+        interp, tiles = self.interp, []
         numbers = confusion_cell(interp.targets, interp.predicted, interp.losses,
-                                 tuple(cell.values()))
+                                 (actual, predicted))
         for place, i in enumerate(numbers[:6]):
             name, sure = picture_name(interp.pictures.sources[i]), interp.probabilities[i].max()
-            row.append(torch.nn.functional.pad(interp.pictures[i][0], (2, 2), value=255))
-            ax.text(place + 0.5, 1.05, f"{_label(name)}\n{sure:.0%} sure", ha="center", fontsize=8,
-                    parse_math=False)
-        if row:  # as one picture, which is quicker to draw than six
-            ax.imshow(torch.cat(row, 2).permute(1, 2, 0), extent=(0, len(row), 0, 1), aspect="auto")
-        actual, predicted = (interp.vocab[i] for i in cell.values())
-        says = f"{len(numbers)} of {self.counts[cell['actual']].sum()} pictures"
-        figure.suptitle(f"{_label(actual)}, taken for {_label(predicted)}: {says}", fontsize=10,
-                        parse_math=False)
-        return f"{actual}, taken for {predicted}: {says}."
+            tiles.append((interp.pictures[i][0], f"{_label(name)}\n{sure:.0%} sure",
+                          (120 * place + 2, 80, 116, 116)))
+        names = [interp.vocab[i] for i in (actual, predicted)]
+        count = f"{len(numbers)} of {self.counts[actual].sum()} pictures"
+        title = f"{_label(names[0])}, taken for {_label(names[1])}: {count}"
+        return _sheet(self.canvas.get_width_height(), tiles, 11, title), (
+            f"{names[0]}, taken for {names[1]}: {count}.")
 
 # %% ../nbs/12_widgets.ipynb #ea46b6a5
 @patch
