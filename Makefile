@@ -59,7 +59,7 @@ lessons: export  ## run every lesson and store its outputs
 	@sed -i.bak '/"application.vnd.jupyter.widget-view+json": {/,/}/d' $(LESSONS) && rm nbs/*.bak
 
 bench: .venv/bench  ## measure against fastai and bare PyTorch, in one run
-	@for file in benchmarks/*.py; do \
+	@for file in $$(grep -l __main__ benchmarks/*.py); do \
 		echo "== $$file"; $(BIN)/python -W ignore $$file || missed="$$missed $$file"; done; \
 		test -z "$$missed" || { echo "A limit was missed in:$$missed"; exit 1; }
 
