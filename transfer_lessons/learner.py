@@ -158,28 +158,32 @@ class Progress:
                    else f"[{'#' * (20 * self.done // self.n_steps):.<20}]")
             self._show(f"epoch {self.epoch + 1} of {self.n_epoch} {bar} {self.done}/{self.n_steps}")
 
-    def row(self, row: NamedTuple) -> None:
-        "An epoch is through."
-        self.rows.append(row)
-        self._show()
-        if not self.notebook:
-            print(*repr(self.rows).splitlines()[0 if len(self.rows) == 1 else -1:], sep="\n")
+# %% ../nbs/07_learner.ipynb #5d10a301
+@patch
+def row(self: Progress, row: NamedTuple) -> None:
+    "An epoch is through."
+    self.rows.append(row)
+    self._show()
+    if not self.notebook:
+        print(*repr(self.rows).splitlines()[0 if len(self.rows) == 1 else -1:], sep="\n")
 
-    def close(self) -> None:
-        "The run is over: leave nothing but the table."
-        self._show()
+@patch
+def close(self: Progress) -> None:
+    "The run is over: leave nothing but the table."
+    self._show()
 
-    def _show(self, where: str = "") -> None:
-        if self.notebook:
-            from IPython.display import display
-            table = (self.rows._repr_html_(), repr(self.rows)) if self.rows else ("", "")
-            page = {"text/html": table[0] + where, "text/plain": table[1]}
-            if self.handle is not None:
-                self.handle.update(page, raw=True)
-            elif where or self.rows:
-                self.handle = display(page, raw=True, display_id=True)
-        elif sys.stdout.isatty():
-            print(f"\r{where:60}\r", end="", flush=True)
+@patch
+def _show(self: Progress, where: str = "") -> None:
+    if self.notebook:
+        from IPython.display import display
+        table = (self.rows._repr_html_(), repr(self.rows)) if self.rows else ("", "")
+        page = {"text/html": table[0] + where, "text/plain": table[1]}
+        if self.handle is not None:
+            self.handle.update(page, raw=True)
+        elif where or self.rows:
+            self.handle = display(page, raw=True, display_id=True)
+    elif sys.stdout.isatty():
+        print(f"\r{where:60}\r", end="", flush=True)
 
 # %% ../nbs/07_learner.ipynb #f2aadf72
 class Learner:

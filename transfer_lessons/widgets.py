@@ -149,20 +149,6 @@ class LRScrubber:
         self.box = widgets.HBox([self.rate, self.button])
         close_on_rerun(self.box)
 
-    def show(self, sweep: Sweep, start: float | None = None) -> None:
-        "Take over a sweep: its numbers, and the picture of its first view."
-        self.sweep, self.data = sweep, scrubber_data(sweep, start)
-        plot = Image.open(io.BytesIO(plot_png(partial(_draw_scrubber, self.data), (7.2, 3.4))))
-        self.png = _file(plot.convert("RGB").quantize(32), optimize=True)  # a third of the size
-        self.alt = (f"Loss curves of {len(sweep.lrs)} learning rates; shown is "
-                    f"{self.data['names'][self.data['start']]}.")
-
-    def train_here(self, button: Any = None) -> None:
-        "Train at the rate that is set, and show it among the others."
-        self.show(self.sweep.train(self.rate.value), self.rate.value)
-        if self.shown_at is not None:
-            self.shown_at.update(self._repr_mimebundle_()[0], raw=True)
-
     def _repr_mimebundle_(
         self,
         include: Sequence[str] | None = None,
@@ -170,6 +156,23 @@ class LRScrubber:
     ) -> tuple[dict[str, str], dict[str, Any]]:
         return ({"text/html": self._repr_html_(), "image/png": base64.b64encode(self.png).decode(),
                  "text/plain": self.alt}, {"image/png": {"alt": self.alt}})
+
+# %% ../nbs/12_widgets.ipynb #5d10a2f2
+@patch
+def show(self: LRScrubber, sweep: Sweep, start: float | None = None) -> None:
+    "Take over a sweep: its numbers, and the picture of its first view."
+    self.sweep, self.data = sweep, scrubber_data(sweep, start)
+    plot = Image.open(io.BytesIO(plot_png(partial(_draw_scrubber, self.data), (7.2, 3.4))))
+    self.png = _file(plot.convert("RGB").quantize(32), optimize=True)  # a third of the size
+    self.alt = (f"Loss curves of {len(sweep.lrs)} learning rates; shown is "
+                f"{self.data['names'][self.data['start']]}.")
+
+@patch
+def train_here(self: LRScrubber, button: Any = None) -> None:
+    "Train at the rate that is set, and show it among the others."
+    self.show(self.sweep.train(self.rate.value), self.rate.value)
+    if self.shown_at is not None:
+        self.shown_at.update(self._repr_mimebundle_()[0], raw=True)
 
 # %% ../nbs/12_widgets.ipynb #fcb5f1bc
 @patch
@@ -212,7 +215,7 @@ def close_on_rerun(widget: widgets.Widget) -> None:
         opened = []
     _opened[cell] = shell.execution_count, [*opened, widget]
 
-# %% ../nbs/12_widgets.ipynb #59770fdc
+# %% ../nbs/12_widgets.ipynb #5d10a311
 _drawing = threading.RLock()  # JupyterLab's events come in another thread than cells run in
 
 # The notebook would take arrow keys away from a slider: it leaves them to marked elements.
@@ -221,6 +224,7 @@ document.addEventListener('focusin',
 ({target}) => target.closest('.tl-explorer') &&
 target.setAttribute('data-lm-suppress-shortcuts', 'true')) ?? true">"""
 
+# %% ../nbs/12_widgets.ipynb #59770fdc
 class Explorer:
     "Controls and a picture that follows them: `frame` draws what stays, once, and `draw` the rest."
     figsize = 7.2, 3.0  # inches
@@ -273,6 +277,7 @@ def paint(
         self.figure.draw_artist(artist)
     return Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB"), says
 
+# %% ../nbs/12_widgets.ipynb #5d10a313
 @patch
 def redraw(self: Explorer) -> None:
     "Make the picture for the values that the controls have now, and show it."
@@ -366,29 +371,33 @@ class OneCycleExplorer(Explorer):
             n_cycles=widgets.IntSlider(value=3, min=1, max=5, description="cycles"),
             cycle_mult=widgets.IntSlider(value=2, min=1, max=3, description="times longer each"))
 
-    def frame(self, figure: Figure) -> None:
-        "Two axes with the schedule that one starts with; those of the rates follow its peak."
-        self.now, (left, right) = [], few_ticks(figure, 2)
-        for ax, before, name in zip((left, right), self.before[1:], ("learning rate", "momentum"),
-                                    strict=True):
-            ax.plot(self.before[0], before, color=_GREY, ls=":", lw=2, animated=True,
-                    label="where you started")
-            self.now += ax.plot([], [], color=_BLUE, lw=2, animated=True, label="now")
-            ax.set(xlabel="share of the training done", title=name, ylim=(0.48, 1.01))
-        right.legend(fontsize=8)
-        left.yaxis.set_animated(True)
+# %% ../nbs/12_widgets.ipynb #5d10a2f4
+@patch
+def frame(self: OneCycleExplorer, figure: Figure) -> None:
+    "Two axes with the schedule that one starts with; those of the rates follow its peak."
+    self.now, (left, right) = [], few_ticks(figure, 2)
+    for ax, before, name in zip((left, right), self.before[1:], ("learning rate", "momentum"),
+                                strict=True):
+        ax.plot(self.before[0], before, color=_GREY, ls=":", lw=2, animated=True,
+                label="where you started")
+        self.now += ax.plot([], [], color=_BLUE, lw=2, animated=True, label="now")
+        ax.set(xlabel="share of the training done", title=name, ylim=(0.48, 1.01))
+    right.legend(fontsize=8)
+    left.yaxis.set_animated(True)
 
-    def draw(self, figure: Figure, kind: str, **values: Any) -> str:
-        "Draw rate and momentum over the schedule that one starts with."
-        for name, control in [*self.controls.items()][2:]:  # the first two belong to both
-            control.layout.display = None if ("cycle" in name) == (kind == "SGDR") else "none"
-        done, rates, momentum = cycle_curves(kind, **values)
-        for line, curve in zip(self.now, (rates, momentum), strict=True):
-            line.set_data(done, curve)
-        top = 1.05 * max(rates.max(), self.before[1].max())
-        figure.axes[0].set_ylim(-0.05 * top, top)
-        return (f"{kind}: from {_number(rates[0])} over a peak of {_number(rates.max())} at "
-                f"{done[rates.argmax()]:.0%} of the training to {_number(rates[-1])}.")
+# %% ../nbs/12_widgets.ipynb #5d10a2f6
+@patch
+def draw(self: OneCycleExplorer, figure: Figure, kind: str, **values: Any) -> str:
+    "Draw rate and momentum over the schedule that one starts with."
+    for name, control in [*self.controls.items()][2:]:  # the first two belong to both
+        control.layout.display = None if ("cycle" in name) == (kind == "SGDR") else "none"
+    done, rates, momentum = cycle_curves(kind, **values)
+    for line, curve in zip(self.now, (rates, momentum), strict=True):
+        line.set_data(done, curve)
+    top = 1.05 * max(rates.max(), self.before[1].max())
+    figure.axes[0].set_ylim(-0.05 * top, top)
+    return (f"{kind}: from {_number(rates[0])} over a peak of {_number(rates.max())} at "
+            f"{done[rates.argmax()]:.0%} of the training to {_number(rates[-1])}.")
 
 # %% ../nbs/12_widgets.ipynb #c89e106d
 def cross_entropy_parts(
@@ -422,27 +431,30 @@ class CrossEntropyExplorer(Explorer):
             options=[(name, i) for i, name in enumerate(self.vocab)], value=target,
             description="right class"), **sliders)
 
-    def frame(self, figure: Figure) -> None:
-        "Axes for logits, probabilities and gradient, a row a class."
-        axes, names = few_ticks(figure, 3, left=0.16), [_label(name) for name in self.vocab]
-        for ax, title, low, high in zip(axes, ("logits", "probabilities", "gradient"),
-                                        (-1.5 * self.most, 0, -1.8), (1.5 * self.most, 1.3, 1.8),
-                                        strict=True):
-            ax.set(yticks=[], xlim=(low, high), ylim=(len(names) - 0.5, -0.5), title=title)
-            ax.axvline(0, color="black", lw=0.8)
-        axes[0].set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
+# %% ../nbs/12_widgets.ipynb #5d10a2f8
+@patch
+def frame(self: CrossEntropyExplorer, figure: Figure) -> None:
+    "Axes for logits, probabilities and gradient, a row a class."
+    axes, names = few_ticks(figure, 3, left=0.16), [_label(name) for name in self.vocab]
+    for ax, title, low, high in zip(axes, ("logits", "probabilities", "gradient"),
+                                    (-1.5 * self.most, 0, -1.8), (1.5 * self.most, 1.3, 1.8),
+                                    strict=True):
+        ax.set(yticks=[], xlim=(low, high), ylim=(len(names) - 0.5, -0.5), title=title)
+        ax.axvline(0, color="black", lw=0.8)
+    axes[0].set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
 
-    def draw(self, figure: Figure, target: int, **logits: float) -> str:
-        "Draw logits, probabilities and gradient as bars, the right class in another colour."
-        scores = list(logits.values())
-        probabilities, loss, gradient = cross_entropy_parts(scores, target)
-        colours = [_ORANGE if i == target else _BLUE for i in range(len(scores))]
-        for ax, values in zip(figure.axes, (scores, probabilities, gradient), strict=True):
-            bars = ax.barh(range(len(values)), values, color=colours)
-            ax.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
-        likely = f"{probabilities[target]:.3f}"
-        return (f"The right class, {self.vocab[target]}, has probability {likely}, so the loss is "
-                f"-log({likely}) = {loss:.3f}.")
+@patch
+def draw(self: CrossEntropyExplorer, figure: Figure, target: int, **logits: float) -> str:
+    "Draw logits, probabilities and gradient as bars, the right class in another colour."
+    scores = list(logits.values())
+    probabilities, loss, gradient = cross_entropy_parts(scores, target)
+    colours = [_ORANGE if i == target else _BLUE for i in range(len(scores))]
+    for ax, values in zip(figure.axes, (scores, probabilities, gradient), strict=True):
+        bars = ax.barh(range(len(values)), values, color=colours)
+        ax.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
+    likely = f"{probabilities[target]:.3f}"
+    return (f"The right class, {self.vocab[target]}, has probability {likely}, so the loss is "
+            f"-log({likely}) = {loss:.3f}.")
 
 # %% ../nbs/12_widgets.ipynb #e110d363
 def measure_steps(
@@ -474,28 +486,31 @@ class FreezeExplorer(Explorer):
         self.rates, last = spread_lrs(lr, len(self.sizes)), len(self.sizes) - 1
         super().__init__(n=widgets.IntSlider(value=last, max=last, description="freeze_to(n), n ="))
 
-    def frame(self, figure: Figure) -> None:
-        "Axes for the sizes of the groups and for the times of a step."
-        places = range(len(self.sizes))
-        for ax, values, title, below in zip(
-                few_ticks(figure, 2, left=0.02), (self.sizes, self.times),
-                ("parameters", "time of a training step"),
-                ("layer group (the last is the head)", "n"), strict=True):
-            ax.set(yticks=[], ylim=(0, 1.3 * max(values)), xticks=places, title=title, xlabel=below,
-                   xlim=(-0.6, places[-1] + 0.6))
+# %% ../nbs/12_widgets.ipynb #5d10a2fa
+@patch
+def frame(self: FreezeExplorer, figure: Figure) -> None:
+    "Axes for the sizes of the groups and for the times of a step."
+    places = range(len(self.sizes))
+    for ax, values, title, below in zip(
+            few_ticks(figure, 2, left=0.02), (self.sizes, self.times),
+            ("parameters", "time of a training step"),
+            ("layer group (the last is the head)", "n"), strict=True):
+        ax.set(yticks=[], ylim=(0, 1.3 * max(values)), xticks=places, title=title, xlabel=below,
+               xlim=(-0.6, places[-1] + 0.6))
 
-    def draw(self, figure: Figure, n: int) -> str:
-        "Draw the groups, in colour where they train, and the time of a step for every n."
-        sizes, times, places = self.sizes, self.times, range(len(self.sizes))
-        states = ["frozen" if i < n else f"rate {_number(lr)}" for i, lr in enumerate(self.rates)]
-        texts = ([f"{sizes[i]:,}\n{states[i]}" for i in places],
-                 [f"{milliseconds:.0f} ms" for milliseconds in times])
-        for ax, values, labels, on in zip(figure.axes, (sizes, times), texts, (places[n:], [n]),
-                                          strict=True):
-            bars = ax.bar(places, values, color=[_BLUE if i in on else "0.8" for i in places])
-            ax.bar_label(bars, labels, padding=2, fontsize=8)
-        return (f"freeze_to({n}): {sum(sizes[n:]):,} of {sum(sizes):,} parameters train; a step "
-                f"takes {times[n]:.0f} ms.")
+@patch
+def draw(self: FreezeExplorer, figure: Figure, n: int) -> str:
+    "Draw the groups, in colour where they train, and the time of a step for every n."
+    sizes, times, places = self.sizes, self.times, range(len(self.sizes))
+    states = ["frozen" if i < n else f"rate {_number(lr)}" for i, lr in enumerate(self.rates)]
+    texts = ([f"{sizes[i]:,}\n{states[i]}" for i in places],
+             [f"{milliseconds:.0f} ms" for milliseconds in times])
+    for ax, values, labels, on in zip(figure.axes, (sizes, times), texts, (places[n:], [n]),
+                                      strict=True):
+        bars = ax.bar(places, values, color=[_BLUE if i in on else "0.8" for i in places])
+        ax.bar_label(bars, labels, padding=2, fontsize=8)
+    return (f"freeze_to({n}): {sum(sizes[n:]):,} of {sum(sizes):,} parameters train; a step "
+            f"takes {times[n]:.0f} ms.")
 
 # %% ../nbs/12_widgets.ipynb #882abb50
 def augmented_views(
@@ -587,20 +602,22 @@ class ConfusionExplorer(Explorer):
         "Show the pictures of a cell, given by the numbers of its classes."
         self.controls["actual"].value, self.controls["predicted"].value = actual, predicted
 
-    def paint(self, actual: int, predicted: int) -> tuple[Image.Image, str]:
-        "Up to six pictures of the cell, the worst first."
-        interp, tiles = self.interp, []
-        numbers = confusion_cell(interp.targets, interp.predicted, interp.losses,
-                                 (actual, predicted))
-        for place, i in enumerate(numbers[:6]):
-            name, sure = picture_name(interp.pictures.sources[i]), interp.probabilities[i].max()
-            tiles.append((interp.pictures[i][0], f"{_label(name)}\n{sure:.0%} sure",
-                          (120 * place + 2, 80, 116, 116)))
-        names = [interp.vocab[i] for i in (actual, predicted)]
-        count = f"{len(numbers)} of {self.counts[actual].sum()} pictures"
-        title = f"{_label(names[0])}, taken for {_label(names[1])}: {count}"
-        return _sheet(self.canvas.get_width_height(), tiles, 11, title), (
-            f"{names[0]}, taken for {names[1]}: {count}.")
+# %% ../nbs/12_widgets.ipynb #5d10a2fc
+@patch
+def paint(self: ConfusionExplorer, actual: int, predicted: int) -> tuple[Image.Image, str]:
+    "Up to six pictures of the cell, the worst first."
+    interp, tiles = self.interp, []
+    numbers = confusion_cell(interp.targets, interp.predicted, interp.losses,
+                             (actual, predicted))
+    for place, i in enumerate(numbers[:6]):
+        name, sure = picture_name(interp.pictures.sources[i]), interp.probabilities[i].max()
+        tiles.append((interp.pictures[i][0], f"{_label(name)}\n{sure:.0%} sure",
+                      (120 * place + 2, 80, 116, 116)))
+    names = [interp.vocab[i] for i in (actual, predicted)]
+    count = f"{len(numbers)} of {self.counts[actual].sum()} pictures"
+    title = f"{_label(names[0])}, taken for {_label(names[1])}: {count}"
+    return _sheet(self.canvas.get_width_height(), tiles, 11, title), (
+        f"{names[0]}, taken for {names[1]}: {count}.")
 
 # %% ../nbs/12_widgets.ipynb #ea46b6a5
 @patch
@@ -661,28 +678,32 @@ class LossCurves(Explorer):
         self.n_epoch = n_epoch
         return self
 
-    def start(self, epoch: int, n_steps: int) -> None:
-        "An epoch begins."
-        self.epoch, self.n_steps, self.done = epoch, n_steps, 0
-
-    def step(self) -> None:
-        "A step is made: draw from time to time, and end the training if told to."
-        self.done += 1
-        self.where = (f"Epoch {self.epoch + 1} of {self.n_epoch}, step {self.done} of "
-                      f"{self.n_steps}: training loss {self.learn.recorder.losses[-1]:.3f}.")
-        self.poll(3)
-        if time.monotonic() > self.drawn + self.pause:
-            self.redraw()
-        if self.stopped:
-            raise KeyboardInterrupt("stopped")
-
-    def row(self, row: NamedTuple) -> None:
-        "An epoch is through."
-        values = row._asdict().items()
-        self.where = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values)
-        self.redraw()
-
     close = Explorer.redraw  # the training is over
+
+# %% ../nbs/12_widgets.ipynb #5d10a2fe
+@patch
+def start(self: LossCurves, epoch: int, n_steps: int) -> None:
+    "An epoch begins."
+    self.epoch, self.n_steps, self.done = epoch, n_steps, 0
+
+@patch
+def step(self: LossCurves) -> None:
+    "A step is made: draw from time to time, and end the training if told to."
+    self.done += 1
+    self.where = (f"Epoch {self.epoch + 1} of {self.n_epoch}, step {self.done} of "
+                  f"{self.n_steps}: training loss {self.learn.recorder.losses[-1]:.3f}.")
+    self.poll(3)
+    if time.monotonic() > self.drawn + self.pause:
+        self.redraw()
+    if self.stopped:
+        raise KeyboardInterrupt("stopped")
+
+@patch
+def row(self: LossCurves, row: NamedTuple) -> None:
+    "An epoch is through."
+    values = row._asdict().items()
+    self.where = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values)
+    self.redraw()
 
 # %% ../nbs/12_widgets.ipynb #f263aded
 @patch
