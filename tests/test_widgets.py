@@ -282,13 +282,18 @@ def test_the_frame_is_drawn_once():
 
         def draw(self, figure, number):
             figure.axes[0].plot([1, 0], lw=number, color="red")
+            if number == 13:
+                raise RuntimeError("half drawn")
             return f"number {number}"
     explorer = Framed(number=ipywidgets.IntSlider(value=1, max=50))
     thin = picture(explorer.image.value)
     explorer.controls["number"].value = 50
     thick = picture(explorer.image.value)
+    with pytest.raises(RuntimeError, match="half drawn"):
+        explorer.controls["number"].value = 13
     explorer.controls["number"].value = 1
     assert calls == ["frame"]
+    assert len(explorer.figure.axes[0].lines) == 2
     assert (thick != thin).sum() > 1000
     assert (picture(explorer.image.value) == thin).all()
 

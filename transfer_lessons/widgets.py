@@ -228,14 +228,14 @@ target.setAttribute('data-lm-suppress-shortcuts', 'true')) ?? true">"""
 class Explorer:
     "Controls and a picture that follows them: `frame` draws what stays, once, and `draw` the rest."
     figsize = 7.2, 3.0  # inches
-    format = "png"  # while it moves; photographs are packed in a fifth of the time as "jpeg"
+    format = "png"  # while it moves; photographs are packed in a quarter of the time as "jpeg"
 
     def __init__(self, **controls: widgets.Widget):
         self.controls, self.scheduled = controls, False
         self.figure = Figure(figsize=self.figsize)
         self.frame(self.figure)
         self.places = [self.figure, *self.figure.axes]
-        self.stays = {artist for place in self.places for artist in place.get_children()}
+        self.stays = [artist for place in self.places for artist in place.get_children()]
         self.canvas = FigureCanvasAgg(self.figure)
         self.canvas.draw()
         self.background = self.canvas.copy_from_bbox(self.figure.bbox)
@@ -654,7 +654,7 @@ def _listening(button: widgets.Button) -> contextlib.AbstractContextManager[Call
 class LossCurves(Explorer):
     "Live loss curves and a stop button for what is trained in a `with` block."
     def __init__(self, learn: Learner):
-        self.learn, self.stopped, self.where, self.drawn = learn, False, "Not trained yet.", 0.0
+        self.learn, self.stopped, self.where, self.due = learn, False, "Not trained yet.", 0.0
         super().__init__()
         self.button = widgets.Button(description="Stop", button_style="warning",
                                      tooltip="Stop at the next batch; nothing is lost")
@@ -663,10 +663,7 @@ class LossCurves(Explorer):
 
     def draw(self, figure: Figure) -> str:
         "Draw all that the recorder has."
-        began = time.monotonic()
         self.learn.recorder.plot_loss(few_ticks(figure, 1)[0])
-        self.drawn = time.monotonic()
-        self.pause = max(0.3, 10 * (self.drawn - began))  # of the time, drawing takes some percent
         return self.where
 
     def stop(self, button: Any = None) -> None:
@@ -693,8 +690,9 @@ def step(self: LossCurves) -> None:
     self.where = (f"Epoch {self.epoch + 1} of {self.n_epoch}, step {self.done} of "
                   f"{self.n_steps}: training loss {self.learn.recorder.losses[-1]:.3f}.")
     self.poll(3)
-    if time.monotonic() > self.drawn + self.pause:
+    if (began := time.monotonic()) > self.due:
         self.redraw()
+        self.due = time.monotonic() + max(0.3, 10 * (time.monotonic() - began))
     if self.stopped:
         raise KeyboardInterrupt("stopped")
 
