@@ -50,7 +50,7 @@ def run(folder: Path, seed: int = 42) -> None:
     print("== Fine-tuning the later half of the body too, slower than the head")
     learn.freeze_to(-2)
     print(learn.summary(slice(5e-4, 2e-3)))
-    learn.fit_one_cycle(3, slice(5e-4, 2e-3))
+    learn.fit_one_cycle(2, slice(5e-4, 2e-3))
     print(f"   error {frozen:.3f} with a frozen body, {learn.validate()[1]:.3f} fine-tuned")
     save_plot(learn.recorder.plot_loss, folder / "loss.png")
     save_plot(learn.recorder.plot_sched, folder / "schedule.png")
