@@ -13,8 +13,8 @@ from transfer_lessons.learner import Learner, vision_learner
 from transfer_lessons.lr_finder import untouched
 from transfer_lessons.sweep import sweep_lrs
 
-EPOCHS, ROUNDS = 5, 9
-RATES = np.geomspace(1e-5, 10, 64).tolist()
+EPOCHS, ROUNDS = 5, 10
+RATES, FEW = np.geomspace(1e-5, 10, 64).tolist(), np.geomspace(1e-4, 1e-1, 8).tolist()
 
 
 def learner(hidden: int | None) -> Learner:
@@ -40,31 +40,26 @@ def quickest(rounds: int, *runs: Callable[[], object]) -> list[float]:
     return [min(times) for times in zip(*rows, strict=True)]
 
 
-def linear_heads() -> None:
-    learn = learner(None)
-    many, one, alone = quickest(
-        ROUNDS, lambda: sweep_lrs(learn, RATES, EPOCHS, suggest_funcs=()),
-        lambda: sweep_lrs(learn, [1e-2], EPOCHS, suggest_funcs=()),
-        lambda: train_alone(learn, 1e-2, EPOCHS))
-    print(f"linear head, icons, {EPOCHS} epochs, without lr_find: 64 rates {many:.3f} s, one rate "
-          f"in the same program {one:.3f} s, a Learner alone {alone:.3f} s")
+def main() -> None:
+    linear, default = learner(None), learner(512)
+    def sweep(rates: list[float], **options) -> None:
+        sweep_lrs(linear, rates, EPOCHS, **options)
+    many, one, alone, many_found, one_found, swept, looped = quickest(
+        ROUNDS, lambda: sweep(RATES, suggest_funcs=()), lambda: sweep([1e-2], suggest_funcs=()),
+        lambda: train_alone(linear, 1e-2, EPOCHS), lambda: sweep(RATES), lambda: sweep([1e-2]),
+        lambda: sweep_lrs(default, FEW, 1, suggest_funcs=()),
+        lambda: [train_alone(default, lr, 1) for lr in FEW])
+    print(f"linear head, icons, {EPOCHS} epochs, without lr_find: 64 rates {many:.3f} s, one "
+          f"{one:.3f} s; a Learner alone {alone:.3f} s")
+    limits.at_most("64 rates / one", many / one, 4)
     limits.at_most("64 rates / a Learner alone", many / alone, 4)
-    limits.at_most("64 rates / one rate in the same program", many / one, 4)
-    many, one = quickest(ROUNDS, lambda: sweep_lrs(learn, RATES, EPOCHS),
-                        lambda: sweep_lrs(learn, [1e-2], EPOCHS))
-    print(f"with lr_find, as called by default: {many:.3f} s / {one:.3f} s = {many / one:.2f}")
-
-
-def default_heads() -> None:
-    learn, rates = learner(512), np.geomspace(1e-4, 1e-1, 8).tolist()
-    swept, looped = quickest(3, lambda: sweep_lrs(learn, rates, 1, suggest_funcs=()),
-                            lambda: [train_alone(learn, lr, 1) for lr in rates])
-    print(f"default head, {len(rates)} rates, one epoch: sweep {swept:.2f} s, one after the other "
+    print(f"with lr_find, as called by default: {many_found:.3f} s / {one_found:.3f} s = "
+          f"{many_found / one_found:.2f}")
+    print(f"default head, {len(FEW)} rates, one epoch: sweep {swept:.2f} s, one after the other "
           f"{looped:.2f} s")
     limits.at_most("ratio", swept / looped, 1)
 
 
 if __name__ == "__main__":
-    linear_heads()
-    default_heads()
+    main()
     limits.end()

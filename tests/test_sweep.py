@@ -249,6 +249,15 @@ def test_a_rate_trained_later_starts_where_the_sweep_did(hidden):
     assert later.train(1e-2) is later
 
 
+@pytest.mark.parametrize("hidden", [None, 8])
+@pytest.mark.parametrize("lr", [1e-3, 0.05, 10.0])
+def test_a_single_rate_is_a_learner_alone_to_the_last_bit(hidden, lr):
+    swept = sweep_lrs(make_learner(hidden), [lr], 2, suggest_funcs=())
+    learn = alone(make_learner(hidden), lr, 2)
+    assert swept.losses[0].tolist() == learn.recorder.losses
+    assert swept.error_rate.item() == pytest.approx(learn.recorder.history[-1].error_rate)
+
+
 def test_suggestions_are_those_of_lr_find():
     found, swept = make_learner(width=64).lr_find(), sweep_lrs(make_learner(width=64), [1e-3], 1)
     assert swept.suggestions == found.suggestions

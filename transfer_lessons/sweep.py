@@ -127,7 +127,8 @@ def _train(
     learn: Learner, lrs: list[float], plan: list[tuple[float, float]], progress: Progress
 ) -> Curves:
     "Train at K rates at once; the plan is a factor on the rates, and a momentum, a step."
-    program = _linear_heads if _is_linear(learn) else _stacked_heads if len(lrs) > 1 else _one_head
+    program = (_one_head if len(lrs) == 1 else
+               _linear_heads if _is_linear(learn) else _stacked_heads)
     step, answer = program(learn, lrs)
     losses, valid_losses, error_rates, todo = [], [], [], iter(plan)
     for _ in range(len(plan) // len(learn.dls.train)):
@@ -139,7 +140,7 @@ def _train(
         logits, targets = map(torch.cat, zip(
             *[(answer(xb), yb) for xb, yb in learn.dls.valid], strict=True))
         valid_losses.append(_losses(learn.loss_func, logits, targets))
-        error_rates.append((logits.argmax(1) != targets[:, None]).double().mean(0))
+        error_rates.append((logits.max(1).indices != targets[:, None]).double().mean(0))
     return tuple(torch.stack(rows, 1).cpu() for rows in (losses, valid_losses, error_rates))
 
 # %% ../nbs/11_lr_sweep.ipynb #8d1b1597
