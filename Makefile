@@ -54,14 +54,23 @@ lessons: export  ## run every lesson and store its outputs
 	@for lesson in $(LESSONS); do \
 		echo "== $$lesson" && $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute \
 			--ExecutePreprocessor.store_widget_state=False --inplace $$lesson || exit 1; done
+	@$(BIN)/python -c "$$TIDY" $(LESSONS)
 	@$(BIN)/nbdev-clean
-	@# A stored widget is dead until its cell runs; without it, its picture shows.
-	@sed -i.bak '/"application.vnd.jupyter.widget-view+json": {/,/}/d' $(LESSONS) && rm nbs/*.bak
 
-bench: .venv/bench  ## measure against fastai and bare PyTorch, in one run
-	@for file in $$(grep -l __main__ benchmarks/*.py); do \
-		echo "== $$file"; $(BIN)/python -W ignore $$file || missed="$$missed $$file"; done; \
-		test -z "$$missed" || { echo "A limit was missed in:$$missed"; exit 1; }
+# A stored widget is dead until its cell runs; without it, its picture shows. A bar that is done
+# leaves an empty output.
+define TIDY
+import sys, nbformat
+for path in sys.argv[1:]:
+    book = nbformat.read(path, 4)
+    for cell in book.cells:
+        for output in cell.get('outputs', []):
+            output.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)
+        if cell.cell_type == 'code':
+            cell.outputs = [o for o in cell.outputs if any(o.get('data', {'': o}).values())]
+    nbformat.write(book, path)
+endef
+export TIDY
 
 images: .venv/dev  ## take the pictures of README and index from the lessons' runs
 	@$(BIN)/python images/make.py

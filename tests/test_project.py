@@ -111,8 +111,10 @@ def test_lesson_is_clean(lesson):
     text = json.dumps(cells)
     code = [cell for cell in cells if cell.cell_type == "code"]
     assert not re.search(r"/(root|work|tmp|home)/", text), "a path of some machine"
-    assert not re.search(r"\d+it/s|\d%\|", text), "what a progress bar left behind"
     outputs = [output for cell in code for output in cell.outputs]
+    assert not re.search(r"\d+it/s|\d%\|", text) and all(
+        any(o.get("data", {"text": o.get("text")}).values()) for o in outputs
+    ), "what a progress bar left behind: run `make lessons`"
     assert outputs, "no outputs stored: run `make lessons`"
     assert not any(o.output_type == "error" for o in outputs), "an error is stored"
     assert not any(o.get("name") == "stderr" for o in outputs), "a warning is stored"
