@@ -380,7 +380,8 @@ def screencast(page: Page) -> Iterator[list[Image.Image]]:
 def blank_frames(frames: list[Image.Image], plot: Locator) -> int:
     """How many frames lost most of the plot's dark pixels, to get them back soon after.
 
-    A curve that leaves the plot takes its pixels along for good: that is no flicker.
+    A curve that leaves the plot takes its pixels along for good, and a picture that stood for three
+    frames is one of the explorer's: coming back to it is no flicker.
     """
     box, view = plot.bounding_box(), plot.page.viewport_size
     dark = []
@@ -390,8 +391,9 @@ def blank_frames(frames: list[Image.Image], plot: Locator) -> int:
             box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])])
         dark.append(int((np.asarray(area) < 200).sum()))
     usual = np.median(dark)
-    return sum(now < usual / 10 or now < min(max(dark[max(i - 3, 0):i], default=0),
-                                             max(dark[i + 1:i + 4], default=0)) / 2
+    stood = {a for a, b, c in zip(dark, dark[1:], dark[2:], strict=False) if a == b == c}
+    return sum(now < usual / 10 or now not in stood and now < min(
+                   max(dark[max(i - 3, 0):i], default=0), max(dark[i + 1:i + 4], default=0)) / 2
                for i, now in enumerate(dark))
 
 

@@ -47,6 +47,13 @@ def test_a_checkpoint_gives_back_every_tensor_bit_for_bit(small_learner, assert_
     assert torch.equal(learn.get_preds()[0], other.get_preds()[0])
 
 
+@pytest.mark.parametrize("name", ["best.pth", "best.pt", "best.safetensors", "v1.5"])
+def test_a_name_with_an_ending_is_found_again(small_learner, assert_same, name):
+    learn, other = small_learner(), small_learner(seed=5)
+    assert learn.save(name).name == f"{name.removesuffix('.safetensors')}.safetensors"
+    assert_same(learn.model.state_dict(), other.load(name).model.state_dict())
+
+
 def test_any_reader_of_safetensors_can_read_a_checkpoint(small_learner):
     learn = small_learner()
     learn.fit(1, 1e-2)

@@ -402,13 +402,34 @@ def test_hidden_folders_and_files_are_skipped(tmp_path):
     assert len(dls.train.pictures) + len(dls.valid.pictures) == 16
 
 
-@pytest.mark.parametrize("valid", ["valid", "val"])
-def test_folders_train_and_valid_are_the_split_and_test_is_left_alone(tmp_path, valid):
-    for part, start in (("train", 0), (valid, 100), ("test", 200)):
+@pytest.mark.parametrize("options", [{"bs": 0}, {"bs": -4}, {"bs": "16"}, {"size": 0},
+                                     {"size": (16, 16)}, {"size": 16.5}])
+def test_sizes_that_are_no_whole_numbers_are_refused(tmp_path, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}=.*give a whole number"):
+        from_folder(fill(tmp_path, {"a": 6, "b": 6}), **options)
+
+
+def test_flags_that_do_not_fit_the_pictures_are_refused(tmp_path):
+    fill(tmp_path, {"a": 6, "b": 6})
+    with pytest.raises(ValueError, match="12 pictures but 3 flags"):
+        from_folder(tmp_path, is_valid=[True, False, True])
+    with pytest.raises(ValueError, match="left to train on"):
+        from_folder(tmp_path, is_valid=[True] * 12)
+
+
+def test_sides_without_class_folders_are_no_classes(tmp_path):
+    with pytest.raises(ValueError, match="a folder for each class"):
+        from_folder(fill(tmp_path, {"train": 6, "valid": 6}))
+
+
+@pytest.mark.parametrize("train, valid", [("train", "valid"), ("train", "val"), ("Train", "Valid"),
+                                          ("training", "validation")])
+def test_folders_train_and_valid_are_the_split_and_test_is_left_alone(tmp_path, train, valid):
+    for part, start in ((train, 0), (valid, 100), ("test", 200)):
         fill(tmp_path / part, {"a": 6, "b": 6}, start)
     dls = from_folder(tmp_path)
     assert dls.vocab == ["a", "b"]
-    for loader, part in ((dls.train, "train"), (dls.valid, valid)):
+    for loader, part in ((dls.train, train), (dls.valid, valid)):
         assert {file.parent.parent.name for file in loader.pictures.sources} == {part}
         assert len(loader.pictures) == 12
 

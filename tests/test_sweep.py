@@ -16,6 +16,7 @@ from transfer_lessons import sweep as module
 from transfer_lessons.backbones import create_head
 from transfer_lessons.learner import Learner, adamw, error_rate
 from transfer_lessons.losses import cross_entropy
+from transfer_lessons.lr_finder import valley
 from transfer_lessons.sweep import Sweep, sweep_lrs
 
 FEATURES, CLASSES, BATCH = 1280, 11, 16
@@ -256,6 +257,17 @@ def test_a_single_rate_is_a_learner_alone_to_the_last_bit(hidden, lr):
     learn = alone(make_learner(hidden), lr, 2)
     assert swept.losses[0].tolist() == learn.recorder.losses
     assert swept.error_rate.item() == pytest.approx(learn.recorder.history[-1].error_rate)
+
+
+def test_a_single_number_is_a_rate_and_a_single_function_a_rule():
+    swept = sweep_lrs(make_learner(width=64), 1e-3, 1, suggest_funcs=valley)
+    assert swept.lrs == [1e-3] and list(swept.suggestions) == ["valley"]
+
+
+def test_a_sweep_without_a_finite_loss_has_a_picture():
+    ruined = sweep_lrs(make_learner(), [1e30, 1e35], 1, suggest_funcs=())
+    assert not ruined.valid_loss.isfinite().any()
+    assert ruined._repr_png_()[0].startswith(b"\x89PNG")
 
 
 def test_suggestions_are_those_of_lr_find():

@@ -85,8 +85,8 @@ def test_a_rate_that_leaves_no_number_is_too_high():
     assert verdicts(2.0, [math.nan, 1.0]) == ["too high", "good"]
 
 
-def test_the_best_rate_is_good_even_where_none_helps():
-    assert verdicts(2.0, [2.5, 2.2, 9.0]) == ["too low", "good", "too high"]
+def test_no_rate_is_good_where_none_helps():
+    assert verdicts(2.0, [2.5, 2.2, 9.0]) == ["too high"] * 3
     assert verdicts(2.0, [math.nan, math.nan]) == ["too high", "too high"]
 
 
@@ -205,6 +205,17 @@ def test_the_freeze_explorer_says_what_trains_and_how_fast(small_learner):
         assert f"freeze_to({n}): {sum(sizes[n:]):,} of {sum(sizes):,}" in explorer.says
         texts = [text.get_text() for text in explorer.figure.axes[0].texts]
         assert [("frozen" in text) for text in texts] == [i < n for i in range(3)]
+
+
+def test_the_freeze_explorer_of_a_precomputed_learner_shows_the_original_and_leaves_it(small_learner):
+    original = small_learner()
+    original.freeze()
+    trains = [p.requires_grad for p in original.model.parameters()]
+    learn = original.precompute()
+    explorer = FreezeExplorer(learn)
+    assert explorer.sizes == FreezeExplorer(original).sizes and len(explorer.times) == 3
+    assert trains == [p.requires_grad for p in original.model.parameters()]
+    learn.fit(1, 1e-3)
 
 
 def test_augmented_views_are_those_of_augment_batch():

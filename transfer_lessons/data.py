@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import html
 import json
+import numbers
 import os
 import re
 import socket
@@ -398,11 +399,16 @@ def _sides(
               "never stand on both sides of the split.")
     if is_valid is None:
         is_valid = split_by_content(digests, labels, valid_pct, seed)
+    if len(is_valid) != len(sources):
+        raise ValueError(f"{len(sources)} pictures but {len(is_valid)} flags in is_valid: give one "
+                         "a picture.")
     held_back = {digest for digest, flag in zip(digests, is_valid, strict=True) if flag}
     return [digest not in held_back for digest in digests], [bool(flag) for flag in is_valid]
 
 def _check_sides(dls: "ImageDataLoaders") -> None:
     train, valid = dls.train.pictures, dls.valid.pictures
+    if not len(train):
+        raise ValueError("No picture is left to train on. Try a smaller valid_pct.")
     if len(train) < dls.bs:
         raise ValueError(f"{len(train)} training pictures are fewer than a batch of {dls.bs}: no "
                          f"step could be made. Try bs={max(2, len(train) // 4)}.")
@@ -431,6 +437,9 @@ class ImageDataLoaders:
         num_workers: int | None = None,  # None: 0 on the CPU, else up to 8
         device: str | torch.device | None = None,  # None takes the fastest present
     ):
+        for name, value in (("size", size), ("bs", bs)):
+            if not isinstance(value, numbers.Integral) or value < 1:
+                raise ValueError(f"{name}={value!r}: give a whole number, 1 or more.")
         self.device, self.size, self.bs, self.seed = default_device(device, True), size, bs, seed
         self.vocab = sorted(set(labels)) if vocab is None else list(vocab)
         _check_labels(sources, labels, self.vocab)
@@ -486,16 +495,18 @@ def from_folder(
     **options: Any,  # of `ImageDataLoaders`
 ) -> ImageDataLoaders:
     "Loaders over a folder of class folders."
-    folder = Path(folder)
+    folder, held_back = Path(folder), {"train": False, "training": False, "valid": True,
+                                       "val": True, "validation": True}
     found = [file for file in get_image_files(folder) if file.parent != folder]
-    if not found:
-        raise ValueError(f"No images in {folder}; expected {folder}/<class>/*.jpg.")
-    tops = [file.parent.parent for file in found]
-    if folder / "train" in tops:  # folders beside it, such as test, are left alone
-        kept = {folder / name for name in ("train", "valid", "val")}
-        found = [file for file, top in zip(found, tops, strict=True) if top in kept]
-        if set(tops) & kept != {folder / "train"}:
-            options.setdefault("is_valid", [file.parent.parent.name != "train" for file in found])
+    if not found or {file.parent.name.lower() for file in found} <= {*held_back, "test"}:
+        raise ValueError(f"No images in {folder}; expected {folder}/<class>/*.jpg, a folder for "
+                         "each class (links to folders are not followed).")
+    sides = [held_back.get(file.parent.parent.name.lower())
+             if file.parent.parent.parent == folder else None for file in found]
+    if False in sides:  # folders beside train and valid, such as test, are left alone
+        found = [file for file, side in zip(found, sides, strict=True) if side is not None]
+        if True in sides:
+            options.setdefault("is_valid", [side for side in sides if side is not None])
     return cls.from_files(found, [file.parent.name for file in found], **options)
 
 # %% ../nbs/02_data.ipynb #aad06a86

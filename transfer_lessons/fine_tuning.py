@@ -4,9 +4,13 @@
 __all__ = []
 
 # %% ../nbs/09_fine_tuning.ipynb #cf4a344f
+import numbers
+
 from fastcore.basics import patch
 
+from .freezing import spread_lrs
 from .learner import Learner
+from .schedules import one_cycle
 
 # %% ../nbs/09_fine_tuning.ipynb #7d0d79b6
 @patch
@@ -20,10 +24,13 @@ def fine_tune(
     div: float = 5.0,  # the unfrozen rates start at their peak / div
 ) -> None:
     "Train the new head alone, then everything, early layers slowest (fastai's constants)."
-    if not epochs >= 1:  # said before an epoch is spent on the head
+    if not isinstance(epochs, numbers.Integral) or epochs < 1:
         raise ValueError(f"epochs={epochs}: give a whole number of epochs, 1 or more.")
+    spread_lrs(base_lr, 1)  # what is wrong is said before an epoch is spent on the head
+    rates = slice(base_lr / 2 / lr_mult, base_lr / 2)
+    spread_lrs(rates, 2)
+    one_cycle(0.0, div=div, pct_start=pct_start)
     self.freeze()
     self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99)
-    base_lr /= 2
     self.unfreeze()
-    self.fit_one_cycle(epochs, slice(base_lr / lr_mult, base_lr), pct_start=pct_start, div=div)
+    self.fit_one_cycle(epochs, rates, pct_start=pct_start, div=div)

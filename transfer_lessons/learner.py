@@ -199,6 +199,10 @@ class Learner:
         self.dls, self.loss_func, self.opt_func, self.path = dls, loss_func, opt_func, Path(path)
         self.model = model.to(dls.device, memory_format=torch.channels_last)
         self.metrics = [metrics] if callable(metrics) else list(metrics or [])
+        for given in (loss_func, opt_func, *self.metrics):
+            if not callable(given) or isinstance(given, type) and issubclass(given, nn.Module):
+                raise ValueError(f"{given!r} is no function to call: give one, such as error_rate, "
+                                 "or a loss, such as nn.CrossEntropyLoss() with its brackets.")
         self.recorder, self.opt = Recorder(), None
         self.loaded = None  # what load read besides weights, for fit(start_epoch=...)
         self.progress_type = Progress  # number of epochs -> what shows a training as it goes
@@ -319,8 +323,9 @@ def _train_epoch(self: Learner, epoch: int, plan: Callable, progress: Progress) 
         except FloatingPointError as error:
             raise FloatingPointError(
                 f"{error} at step {step} (epoch {epoch}, both counted from 0), learning rate "
-                f"{max(rates):.2g}. The weights are those of the step before. Most often the rate "
-                "is too high: try a tenth of it, or learn.lr_find().") from None
+                f"{max(rates):.2g}. The weights are those of the step before, which may be "
+                "spoiled already. Most often the rate is too high: begin again, with a new learner "
+                "or learn.load(name), and a tenth of it, or ask learn.lr_find().") from None
         self.recorder.end_step(loss, self.opt)
         progress.step()
         total += loss
@@ -519,7 +524,7 @@ def save(
             "recorder": recorded}
     noted = {"info": json.dumps(info), "sha256": STAMP.decode()}
     data = safetensors.torch.save(tensors, noted)
-    file = self.path / "models" / f"{name}.safetensors"
+    file = self.path / "models" / f"{str(name).removesuffix('.safetensors')}.safetensors"
     write_safely(file, data.replace(STAMP, hashlib.sha256(data).hexdigest().encode(), 1))
     return file
 
@@ -554,8 +559,9 @@ def read_checkpoint(file: Path) -> tuple[dict[str, dict[str, Tensor]], dict]:
 @patch
 def load(self: Learner, name: str) -> Learner:
     "Load the weights that `save` wrote under a name; nothing is changed unless all of them fit."
-    suffix = "" if Path(name).suffix in (".pt", ".pth", ".pkl") else ".safetensors"
-    parts, info = read_checkpoint(self.path / "models" / f"{name}{suffix}")
+    file = self.path / "models" / f"{str(name).removesuffix('.safetensors')}.safetensors"
+    pickled = Path(name).suffix in (".pt", ".pth", ".pkl") and not file.exists()
+    parts, info = read_checkpoint(file.with_name(Path(name).name) if pickled else file)
     theirs, ours = (
         {"class names": names, **{key: list(value.shape) for key, value in state.items()}}
         for names, state in ((info["vocab"], parts["model"]),

@@ -211,7 +211,8 @@ def plot(self: Sweep, ax: Axes | None = None) -> None:
         ax.axvline(lr, color=f"C{i}", lw=1)
         ax.plot(lr, 0.94 - 0.08 * (i % 5), "osD^v"[i % 5], color=f"C{i}", ms=8,
                 label=f"{name} {lr:.1e}", transform=ax.get_xaxis_transform())
-    ax.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="validation loss",
+    ax.set(xscale="log", yscale="log" if self.valid_loss.isfinite().any() else "linear",
+           xlabel="learning rate", ylabel="validation loss",
            title=f"{len(self.lrs)} trainings of {self.n_epoch} epochs: {self.best:.1e} did best")
     right.set(ylabel="error (% of the validation pictures)", ylim=(0, 100))
     shown = [line for line in (*ax.lines, *right.lines) if line.get_label()[0] != "_"]
@@ -225,10 +226,10 @@ def _repr_png_(self: Sweep) -> tuple[bytes, dict[str, str]]:
 # %% ../nbs/11_lr_sweep.ipynb #82216930
 def sweep_lrs(
     learn: Learner,  # on kept activations; any other with a frozen body is precomputed
-    lrs: Iterable[float],
+    lrs: Iterable[float] | float,
     epochs: int,
     *,
-    suggest_funcs: Iterable[Suggestion] = RULES,  # () asks none
+    suggest_funcs: Suggestion | Iterable[Suggestion] = RULES,  # () asks none
     div: float = 25.0,  # every run starts at its rate / div
     div_final: float = 1e5,  # and ends at its rate / div_final
     pct_start: float = 0.25,  # share of the steps that warm up
@@ -239,7 +240,8 @@ def sweep_lrs(
     The learner stays as it is. A rate that is too high gives a curve that diverges, not an error.
     Raises `ValueError` for rates that are not positive numbers and for epochs below 1.
     """
-    lrs, rules = list(lrs), list(suggest_funcs)
+    lrs = [lrs] if isinstance(lrs, numbers.Real) else list(lrs)
+    rules = [suggest_funcs] if callable(suggest_funcs) else list(suggest_funcs)
     if not lrs or not isinstance(epochs, numbers.Integral) or epochs < 1:
         raise ValueError(f"{len(lrs)} rates, epochs={epochs!r}: give at least one rate, and a "
                          "whole number of epochs, 1 or more: sweep_lrs(learn, [1e-3, 1e-2], 5).")

@@ -51,11 +51,11 @@ def judge_rates(
     final_loss: Sequence[float],  # one a rate, on the validation pictures; NaN where it diverged
     share: float = 0.9,  # a good rate brings the loss down by this share of what the best rate does
 ) -> list[tuple[str, float]]:  # "too low", "good" or "too high", and the share it got, one a rate
-    "What became of every rate, compared with the best of them; NaN is always too high."
+    "What became of every rate, against the best; NaN, and worse than no training, is too high."
     gains = (start_loss - np.nan_to_num(np.asarray(final_loss, float), nan=np.inf)).tolist()
     most, verdicts = max(gains), []
     for i, gain in enumerate(gains):
-        truth = ("too high" if gain == -math.inf else
+        truth = ("too high" if gain == -math.inf or most < 0 else
                  "good" if gain >= most - (1 - share) * abs(most) else
                  "too low" if i < gains.index(most) else "too high")
         verdicts.append((truth, gain / abs(most or 1)))
@@ -163,7 +163,8 @@ def show(self: LRScrubber, sweep: Sweep, start: float | None = None) -> None:
     "Take over a sweep: its numbers, and the picture of its first view."
     self.sweep, self.data = sweep, scrubber_data(sweep, start)
     plot = Image.open(io.BytesIO(plot_png(partial(_draw_scrubber, self.data), (7.2, 3.4))))
-    self.png = _file(plot.convert("RGB").quantize(32), optimize=True)  # a third of the size
+    few_colours = plot.convert("RGB").quantize(32, method=Image.Quantize.FASTOCTREE)
+    self.png = _file(few_colours, optimize=True)
     self.alt = (f"Loss curves of {len(sweep.lrs)} learning rates; shown is "
                 f"{self.data['names'][self.data['start']]}.")
 
@@ -452,15 +453,16 @@ def draw(self: CrossEntropyExplorer, figure: Figure, target: int, **logits: floa
     for ax, values in zip(figure.axes, (scores, probabilities, gradient), strict=True):
         bars = ax.barh(range(len(values)), values, color=colours)
         ax.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
-    likely = f"{probabilities[target]:.3f}"
+    likely = f"{probabilities[target]:.4g}"
     return (f"The right class, {self.vocab[target]}, has probability {likely}, so the loss is "
-            f"-log({likely}) = {loss:.3f}.")
+            f"-log({likely}) = {loss:.4g}.")
 
 # %% ../nbs/12_widgets.ipynb #e110d363
 def measure_steps(
     learn: Learner,
 ) -> list[float]:  # seconds a training step takes after freeze_to(0), freeze_to(1), ...
     "Let a twin make three steps for every boundary, and take the quickest; the learner stays."
+    learn = getattr(learn, "original", learn)  # a precomputed learner's boundary is the original's
     seconds, (xb, yb) = [], learn.dls.one_batch()
     for n in range(len(group_parameters(learn.model))):
         with untouched(learn) as twin:
@@ -481,6 +483,7 @@ class FreezeExplorer(Explorer):
         learn: Learner,
         lr: LearningRate = slice(1e-5, 1e-3),  # spread over the layer groups
     ):
+        learn = getattr(learn, "original", learn)
         self.times = [1000 * seconds for seconds in measure_steps(learn)]
         self.sizes = [sum(p.numel() for p in group) for group in group_parameters(learn.model)]
         self.rates, last = spread_lrs(lr, len(self.sizes)), len(self.sizes) - 1
