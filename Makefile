@@ -72,6 +72,11 @@ for path in sys.argv[1:]:
 endef
 export TIDY
 
+bench: .venv/bench  ## measure against fastai and bare PyTorch, in one run
+	@for file in $$(grep -l __main__ benchmarks/*.py); do \
+		echo "== $$file"; $(BIN)/python -W ignore $$file || missed="$$missed $$file"; done; \
+		test -z "$$missed" || { echo "A limit was missed in:$$missed"; exit 1; }
+
 images: .venv/dev  ## take the pictures of README and index from the lessons' runs
 	@$(BIN)/python images/make.py
 

@@ -103,6 +103,15 @@ def test_library_and_readme_are_what_the_notebooks_say(tmp_path):
             f"{file.name} differs from the notebooks: run `make export`"
 
 
+def test_every_target_of_make_does_something():
+    targets = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    assert {"run", "test", "bench"} <= set(targets)
+    for target in targets:
+        said = subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True,
+                              capture_output=True, text=True).stdout
+        assert "Nothing to be done" not in said, f"make {target}"
+
+
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_lesson_is_clean(lesson):
     cells = nbformat.read(lesson, 4).cells
