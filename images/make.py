@@ -55,7 +55,7 @@ def dragged(scrubber: Locator, animation: Path) -> None:
         times.append(80)
     page.mouse.up()
     times[-1] = 2500  # milliseconds
-    palette = frames[-1].quantize(32)
+    palette = frames[-1].quantize(32, method=Image.Quantize.FASTOCTREE)  # keeps orange
     frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     frames[0].save(animation, save_all=True, append_images=frames[1:], duration=times, loop=0,
                    optimize=True)
