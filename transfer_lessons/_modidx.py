@@ -189,6 +189,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'transfer_lessons/learner.py'),
                                           'transfer_lessons.learner.Recorder.plot_sched': ( 'learner.html#recorder.plot_sched',
                                                                                             'transfer_lessons/learner.py'),
+                                          'transfer_lessons.learner._checkpoint_file': ( 'learner.html#_checkpoint_file',
+                                                                                         'transfer_lessons/learner.py'),
                                           'transfer_lessons.learner._generators': ( 'learner.html#_generators',
                                                                                     'transfer_lessons/learner.py'),
                                           'transfer_lessons.learner._remove_abandoned': ( 'learner.html#_remove_abandoned',

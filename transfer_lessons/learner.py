@@ -505,6 +505,9 @@ def _generators(learn: Learner) -> dict[str, torch.Generator]:
     return found
 
 # %% ../nbs/07_learner.ipynb #e841ae38
+def _checkpoint_file(learn: Learner, name: str) -> Path:
+    return learn.path / "models" / f"{str(name).removesuffix('.safetensors')}.safetensors"
+
 @patch
 def save(
     self: Learner, name: str,  # the file becomes path/models/name.safetensors
@@ -524,7 +527,7 @@ def save(
             "recorder": recorded}
     noted = {"info": json.dumps(info), "sha256": STAMP.decode()}
     data = safetensors.torch.save(tensors, noted)
-    file = self.path / "models" / f"{str(name).removesuffix('.safetensors')}.safetensors"
+    file = _checkpoint_file(self, name)
     write_safely(file, data.replace(STAMP, hashlib.sha256(data).hexdigest().encode(), 1))
     return file
 
@@ -559,7 +562,7 @@ def read_checkpoint(file: Path) -> tuple[dict[str, dict[str, Tensor]], dict]:
 @patch
 def load(self: Learner, name: str) -> Learner:
     "Load the weights that `save` wrote under a name; nothing is changed unless all of them fit."
-    file = self.path / "models" / f"{str(name).removesuffix('.safetensors')}.safetensors"
+    file = _checkpoint_file(self, name)
     pickled = Path(name).suffix in (".pt", ".pth", ".pkl") and not file.exists()
     parts, info = read_checkpoint(file.with_name(Path(name).name) if pickled else file)
     theirs, ours = (

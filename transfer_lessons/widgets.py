@@ -56,7 +56,7 @@ def judge_rates(
     most, verdicts = max(gains), []
     for i, gain in enumerate(gains):
         truth = ("too high" if gain == -math.inf or most < 0 else
-                 "good" if gain >= most - (1 - share) * abs(most) else
+                 "good" if gain >= share * most else
                  "too low" if i < gains.index(most) else "too high")
         verdicts.append((truth, gain / abs(most or 1)))
     return verdicts
