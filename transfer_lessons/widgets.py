@@ -443,15 +443,18 @@ def frame(self: CrossEntropyExplorer, figure: Figure) -> None:
         ax.set(yticks=[], xlim=(low, high), ylim=(len(names) - 0.5, -0.5), title=title)
         ax.axvline(0, color="black", lw=0.8)
     axes[0].set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
+    self.bars = [ax.barh(range(len(names)), 0, animated=True) for ax in axes]
 
 @patch
 def draw(self: CrossEntropyExplorer, figure: Figure, target: int, **logits: float) -> str:
     "Draw logits, probabilities and gradient as bars, the right class in another colour."
     scores = list(logits.values())
     probabilities, loss, gradient = cross_entropy_parts(scores, target)
-    colours = [_ORANGE if i == target else _BLUE for i in range(len(scores))]
-    for ax, values in zip(figure.axes, (scores, probabilities, gradient), strict=True):
-        bars = ax.barh(range(len(values)), values, color=colours)
+    for ax, bars, values in zip(figure.axes, self.bars, (scores, probabilities, gradient),
+                                strict=True):
+        for i, (bar, value) in enumerate(zip(bars, values, strict=True)):
+            bar.set(width=value, facecolor=_ORANGE if i == target else _BLUE)
+        bars.datavalues = values
         ax.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
     likely = f"{probabilities[target]:.4g}"
     return (f"The right class, {self.vocab[target]}, has probability {likely}, so the loss is "
@@ -500,6 +503,8 @@ def frame(self: FreezeExplorer, figure: Figure) -> None:
             ("layer group (the last is the head)", "n"), strict=True):
         ax.set(yticks=[], ylim=(0, 1.3 * max(values)), xticks=places, title=title, xlabel=below,
                xlim=(-0.6, places[-1] + 0.6))
+    self.bars = [ax.bar(places, values, animated=True) for ax, values in zip(
+        figure.axes, (self.sizes, self.times), strict=True)]
 
 @patch
 def draw(self: FreezeExplorer, figure: Figure, n: int) -> str:
@@ -508,9 +513,9 @@ def draw(self: FreezeExplorer, figure: Figure, n: int) -> str:
     states = ["frozen" if i < n else f"rate {_number(lr)}" for i, lr in enumerate(self.rates)]
     texts = ([f"{sizes[i]:,}\n{states[i]}" for i in places],
              [f"{milliseconds:.0f} ms" for milliseconds in times])
-    for ax, values, labels, on in zip(figure.axes, (sizes, times), texts, (places[n:], [n]),
-                                      strict=True):
-        bars = ax.bar(places, values, color=[_BLUE if i in on else "0.8" for i in places])
+    for ax, bars, labels, on in zip(figure.axes, self.bars, texts, (places[n:], [n]), strict=True):
+        for i, bar in enumerate(bars):
+            bar.set_facecolor(_BLUE if i in on else "0.8")
         ax.bar_label(bars, labels, padding=2, fontsize=8)
     return (f"freeze_to({n}): {sum(sizes[n:]):,} of {sum(sizes):,} parameters train; a step "
             f"takes {times[n]:.0f} ms.")
