@@ -163,6 +163,19 @@ def test_an_interrupted_precompute_leaves_no_trace(
     assert_same(state_of(learn), before)
 
 
+@pytest.mark.skipif(torch.get_num_threads() == 1, reason="there is but one thread")
+@pytest.mark.parametrize("n, alone", [(-1, True), (-2, False)])
+def test_one_linear_layer_trains_in_one_thread_and_gives_the_others_back(frozen_learner, n, alone):
+    learn, before, seen = frozen_learner(n), torch.get_num_threads(), []
+    def stop(logits, targets):
+        seen.append(torch.get_num_threads())
+        raise KeyboardInterrupt
+    learn.loss_func = stop
+    with pytest.raises(KeyboardInterrupt):
+        learn.precompute().fit(1)
+    assert seen == [1 if alone else before] and torch.get_num_threads() == before
+
+
 def test_dropout_is_never_kept(frozen_learner):
     learn = frozen_learner()
     frozen, trained = split_frozen(learn.model, torch.rand(2, 3, 16, 16))

@@ -69,7 +69,7 @@ def test_the_exported_library_stays_small():
     lines = {name: code_lines(LIBRARY / f"{name}.py") for name in exported_modules().values()}
     laboratory = sum(lines[name] for name in ("precompute", "sweep", "widgets"))
     assert sum(lines.values()) - laboratory < 1400, lines
-    assert laboratory < 900, lines
+    assert laboratory < 920, lines
 
 
 def test_exported_functions_fit_on_a_screen():

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -254,6 +256,22 @@ def get_logits(
     "Kept activations go through the trained layers, pictures through the whole network."
     live = loader is not None and not isinstance(loader, KeptLoader)
     return self.original.get_logits(loader) if live else Learner.get_logits(self, loader)
+
+# %% ../nbs/10_precompute.ipynb #6b1f0a02
+_controller = cache(ThreadpoolController)  # to look for the threads takes longer than a step
+
+@patch
+def threads(self: PrecomputedLearner) -> contextlib.AbstractContextManager:
+    "One thread for a step that trains one linear layer; for any other, as many as there are."
+    layers = [type(part) for part in self.model.modules() if [*part.parameters(recurse=False)]]
+    one = layers == [nn.Linear]
+    return _controller().limit(limits=1, user_api="openmp") if one else contextlib.nullcontext()
+
+@patch
+def train_step(self: PrecomputedLearner, xb: Tensor, yb: Tensor) -> float:
+    "One step of training; returns the loss."
+    with self.threads():
+        return Learner.train_step(self, xb, yb)
 
 # %% ../nbs/10_precompute.ipynb #37af8b02
 @patch

@@ -7,11 +7,11 @@ __all__ = ['Step', 'Answer', 'AT_ONCE', 'Curves', 'Sweep', 'sweep_lrs']
 import math
 import numbers
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import torch
-import torch.nn.functional as F
 from fastcore.basics import patch
 from matplotlib.axes import Axes
 from torch import Tensor, nn
@@ -29,32 +29,34 @@ Step = Callable[[Tensor, Tensor, float, float], Tensor]  # xb, yb, factor, momen
 Answer = Callable[[Tensor], Tensor]  # xb -> logits [B, classes, K]
 
 def _linear_heads(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
-    "K linear heads as one matrix [features + 1, classes * K], in units of each head's rate."
+    "K linear heads, one behind the other; sums in a learner's order, so that every bit is its own."
     *front, linear = model_blocks(learn.model)
-    front, settings = nn.Sequential(*front), learn.create_opt().defaults
-    weights = torch.cat([linear.weight.detach().T, linear.bias.detach()[None]])
-    rates = torch.tensor(lrs).to(weights).repeat(linear.out_features)
-    units = nn.Parameter(weights.repeat_interleave(len(lrs), 1) / rates)
-    units.grad = torch.empty_like(units)
-    opt = torch.optim.AdamW([units], lr=1.0, betas=settings["betas"], eps=settings["eps"],
-                            weight_decay=0.0, fused=True)
-    def features(xb: Tensor) -> Tensor:
-        return F.pad(front(xb), (0, 1), value=1.0)  # the bias is the weight of this column of 1
-    def logits(x: Tensor) -> Tensor:
-        return (x @ units).mul_(rates).view(len(x), -1, len(lrs))
+    front, settings, copies = nn.Sequential(*front), learn.create_opt().defaults, len(lrs)
+    stacks = [[p.detach().expand(copies, *p.shape).clone() for p in linear.parameters()]]
+    stacks += [[torch.zeros_like(stack) for stack in stacks[0]] for _ in range(3)]
+    (weight, bias), slopes, *_ = stacks  # and AdamW's two means of the slopes
+    heads = [[[stack[k] for stack in pair] for pair in stacks] for k in range(copies)]
+    steps = 2 * [torch.zeros((), device=weight.device)]
+    options = {name: settings[name] for name in ("weight_decay", "eps", "amsgrad", "maximize")}
+    def logits(x: Tensor) -> Tensor:  # [K, B, classes]
+        return torch.baddbmm(bias[:, None], x.expand(copies, *x.shape), weight.mT)
     @torch.no_grad()
     def step(xb: Tensor, yb: Tensor, factor: float, momentum: float) -> Tensor:
-        x, rows = features(xb), torch.arange(len(xb))
-        log_probs = logits(x).log_softmax(1)
-        losses = -log_probs[rows, yb].mean(0)
-        slopes = log_probs.exp_()
-        slopes[rows, yb] -= 1
-        torch.mm(x.T, slopes.flatten(1).div_(len(xb)), out=units.grad)
-        units.mul_(1 - rates * (factor * settings["weight_decay"]))
-        set_rates(opt, [factor], momentum)
-        opt.step()
-        return losses
-    return step, torch.no_grad()(lambda xb: logits(features(xb)))
+        x, rows, share = front(xb), torch.arange(len(xb)), 1 / len(xb)
+        scores = logits(x)
+        scores -= scores.amax(-1, keepdim=True)
+        right, powers = scores[:, rows, yb], scores.exp_()
+        total = powers.sum(-1, keepdim=True)
+        by_logit = powers.mul_(share / total)
+        by_logit[:, rows, yb] -= share
+        torch.bmm(by_logit.mT, x.expand(copies, *x.shape), out=slopes[0])
+        torch.sum(by_logit, 1, out=slopes[1])
+        steps[0].add_(1)
+        for lr, head in zip(lrs, heads, strict=True):
+            torch._fused_adamw_(*head, [], steps, lr=lr * factor, beta1=momentum,
+                                beta2=settings["betas"][1], **options)
+        return (total[..., 0].log() - right).mean(1)
+    return step, torch.no_grad()(lambda xb: logits(front(xb)).permute(1, 2, 0))
 
 # %% ../nbs/11_lr_sweep.ipynb #f4e357c0
 def _stacked(value: Tensor, copies: int) -> Tensor:
@@ -103,7 +105,7 @@ def _is_linear(learn: Learner) -> bool:
             and all(isinstance(block, WITHOUT_CHANCE) for block in front)
             and all(parameter.requires_grad for parameter in learn.model.parameters())
             and learn.loss_func is cross_entropy and type(opt) is torch.optim.AdamW
-            and not opt.defaults["amsgrad"] and not opt.defaults["maximize"])
+            and opt.defaults["fused"] and not opt.defaults["amsgrad"])
 
 # %% ../nbs/11_lr_sweep.ipynb #7d4ed5b3
 AT_ONCE = {"cpu": 2**21, "cuda": 2**28}  # numbers that train together: they should fit in the cache
@@ -112,8 +114,9 @@ def _one_head(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
     "A head that is trained by itself."
     opt = learn.create_opt()
     def step(xb: Tensor, yb: Tensor, factor: float, momentum: float) -> Tensor:
-        loss = learn.loss_func(learn.model(xb), yb)
-        loss.backward()
+        with getattr(learn, "threads", nullcontext)():
+            loss = learn.loss_func(learn.model(xb), yb)
+            loss.backward()
         set_rates(opt, [lrs[0] * factor] * len(opt.param_groups), momentum)
         opt.step()
         opt.zero_grad(set_to_none=True)
