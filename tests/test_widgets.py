@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -548,3 +549,10 @@ def test_no_widget_piles_up_in_either_ipywidgets(version, tmp_path):
                                "MPLBACKEND": "Agg"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "MB grown" in done.stdout
+
+
+@pytest.mark.parametrize("lr", [0, -1e-3, math.nan, "1e-3"])
+def test_a_rate_that_is_no_positive_number_is_refused_before_anything_is_drawn(lr, sweep):
+    for make in (OneCycleExplorer, partial(LRScrubber, sweep)):
+        with pytest.raises(ValueError, match="positive number"):
+            make(lr)

@@ -86,13 +86,14 @@ def scrubber_data(
         verdicts.append([truth, f"The validation loss ends lowest at {_number(sweep.lrs[best])}: "
                          f"{first:.2f} before training, {final[best]:.2f} after it. This rate "
                          f"{got}; from 90% on, we call a rate good."])
+    start, = spread_lrs(sweep.lrs[best] if start is None else start, 1)
     tick = 10.0 ** math.floor(math.log10(first))
     return {"lrs": sweep.lrs, "names": [_number(lr) for lr in sweep.lrs],
             "losses": _rounded(sweep.losses), "valid_losses": _rounded(sweep.valid_losses),
             "error_rates": _rounded(sweep.error_rates), "verdicts": verdicts,
             "suggestions": sorted(([rule, float(_number(lr))] for rule, lr in
                                    sweep.suggestions.items()), key=lambda pair: -pair[1]),
-            "start": int(np.argmin(np.abs(np.log(sweep.lrs) - math.log(start or sweep.lrs[best])))),
+            "start": int(np.argmin(np.abs(np.log(sweep.lrs) - math.log(start)))),
             "tick": tick / 2, "top": math.ceil(1.5 * first / tick) * tick}
 
 # %% ../nbs/12_widgets.ipynb #580f1ec2
@@ -360,6 +361,7 @@ def cycle_curves(
 class OneCycleExplorer(Explorer):
     "Shape the learning rate and the momentum of a training: one cycle, or SGDR's restarts."
     def __init__(self, lr_max: float = 1e-2):  # the peak at first
+        lr_max, = spread_lrs(lr_max, 1)
         power, self.before = math.log10(lr_max), cycle_curves("one cycle", lr_max)
         super().__init__(
             kind=widgets.ToggleButtons(options=["one cycle", "SGDR"], description="schedule"),
