@@ -103,7 +103,7 @@ def test_64_curves_are_those_of_learners_alone_where_rounding_errors_grow_too(cl
     for curve, lr in zip(swept.losses, RATES, strict=True):
         losses = torch.tensor(alone(make(), lr, 3).recorder.losses)
         end = [*(losses > 4 * losses[0]).tolist(), True].index(True)
-        off += ((curve[:end] - losses[:end]).abs() > 1e-4).any().item()
+        off += not ((curve[:end] - losses[:end]).abs() <= 1e-4).all()  # NaN is off, too
     assert off <= 3, "on the processors we know it is 0"
 
 
