@@ -25,8 +25,8 @@ MEMORY = "import psutil; print(psutil.Process().memory_info().rss)"
 
 
 def quietest(plot, slider, **options: int) -> list[float]:
-    "Milliseconds from key to picture in the least disturbed of three rounds; all are printed."
-    rounds = [tools.key_to_paint(plot, slider, **options) for _ in range(3)]
+    "Milliseconds from key to picture in the least disturbed of five rounds; all are printed."
+    rounds = [tools.key_to_paint(plot, slider, **options) for _ in range(5)]
     ends = [np.percentile(times, 95) for times in rounds]
     print("  95th percentile of each round:", ", ".join(f"{end:.1f} ms" for end in ends))
     return rounds[int(np.argmin(ends))]

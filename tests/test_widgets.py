@@ -205,7 +205,8 @@ def test_the_freeze_explorer_says_what_trains_and_how_fast(small_learner):
         explorer.controls["n"].value = n
         assert f"freeze_to({n}): {sum(sizes[n:]):,} of {sum(sizes):,}" in explorer.says
         texts = [text.get_text() for text in explorer.figure.axes[0].texts]
-        assert [("frozen" in text) for text in texts] == [i < n for i in range(3)]
+        assert texts[:3] == [f"{size:,}" for size in sizes]
+        assert texts[3:] == ["frozen"] * n + ["rate 1e-4", "rate 1e-3", "rate 1e-2"][n:]
 
 
 def test_the_freeze_explorer_of_a_precomputed_learner_shows_the_original_and_leaves_it(small_learner):

@@ -270,8 +270,6 @@ def paint(
         return [artist for artist in children if artist not in self.stays]
     for artist in added():
         artist.remove()
-    for ax in self.figure.axes:
-        ax.containers.clear()  # a second list of bars, from which remove() takes none
     says = self.draw(self.figure, **values)
     self.canvas.restore_region(self.background)
     animated = filter(Artist.get_animated, self.stays)
@@ -287,8 +285,9 @@ def redraw(self: Explorer) -> None:
         self.scheduled = False
         values = {name: control.value for name, control in self.controls.items()}
         self.picture, self.says = self.paint(**values)
-        self.image.value = _file(self.picture, self.format, compress_level=1, quality=92,
-                                 subsampling=0)
+        shown = self.picture if self.format == "jpeg" else self.picture.quantize(
+            64, method=Image.Quantize.FASTOCTREE)
+        self.image.value = _file(shown, self.format, compress_level=1, quality=92, subsampling=0)
     self.words.value = ("<span class='mathjax_ignore tex2jax_ignore' role='status'>"
                         f"{html.escape(self.says)}</span>")
 
@@ -456,8 +455,8 @@ def draw(self: CrossEntropyExplorer, figure: Figure, target: int, **logits: floa
                                 strict=True):
         for i, (bar, value) in enumerate(zip(bars, values, strict=True)):
             bar.set(width=value, facecolor=_ORANGE if i == target else _BLUE)
-        bars.datavalues = values
-        ax.bar_label(bars, fmt="%.2f", padding=2, fontsize=8)
+            ax.text(value, i, f" {value:.2f} ", fontsize=8, va="center",
+                    ha="right" if value < 0 else "left")
     likely = f"{probabilities[target]:.4g}"
     return (f"The right class, {self.vocab[target]}, has probability {likely}, so the loss is "
             f"-log({likely}) = {loss:.4g}.")
@@ -507,20 +506,21 @@ def frame(self: FreezeExplorer, figure: Figure) -> None:
                xlim=(-0.6, places[-1] + 0.6))
     self.bars = [ax.bar(places, values, animated=True) for ax, values in zip(
         figure.axes, (self.sizes, self.times), strict=True)]
+    for ax, bars, label, above in zip(figure.axes, self.bars, ("{:,}", "{:.0f} ms"), (13, 2),
+                                      strict=True):
+        ax.bar_label(bars, fmt=label, padding=above, fontsize=8)
 
 @patch
 def draw(self: FreezeExplorer, figure: Figure, n: int) -> str:
     "Draw the groups, in colour where they train, and the time of a step for every n."
-    sizes, times, places = self.sizes, self.times, range(len(self.sizes))
-    states = ["frozen" if i < n else f"rate {_number(lr)}" for i, lr in enumerate(self.rates)]
-    texts = ([f"{sizes[i]:,}\n{states[i]}" for i in places],
-             [f"{milliseconds:.0f} ms" for milliseconds in times])
-    for ax, bars, labels, on in zip(figure.axes, self.bars, texts, (places[n:], [n]), strict=True):
-        for i, bar in enumerate(bars):
-            bar.set_facecolor(_BLUE if i in on else "0.8")
-        ax.bar_label(bars, labels, padding=2, fontsize=8)
+    sizes, (parameters, steps) = self.sizes, self.bars
+    for i, lr in enumerate(self.rates):
+        state = "frozen" if i < n else f"rate {_number(lr)}"
+        figure.axes[0].text(i, sizes[i] + 0.015 * max(sizes), state, fontsize=8, ha="center")
+        parameters[i].set_facecolor("0.8" if i < n else _BLUE)
+        steps[i].set_facecolor(_BLUE if i == n else "0.8")
     return (f"freeze_to({n}): {sum(sizes[n:]):,} of {sum(sizes):,} parameters train; a step "
-            f"takes {times[n]:.0f} ms.")
+            f"takes {self.times[n]:.0f} ms.")
 
 # %% ../nbs/12_widgets.ipynb #882abb50
 def augmented_views(
