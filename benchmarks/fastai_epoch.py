@@ -11,7 +11,7 @@ from torchvision.models import resnet18
 from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.learner import vision_learner
 
-TRAIN, VALID, SIZE, BATCH, ROUNDS = 1024, 256, 112, 64, 4
+TRAIN, VALID, SIZE, BATCH, ROUNDS = 1024, 256, 112, 64, 8
 
 
 def fastai_learner(files: list[Path], is_valid: list[bool]):
