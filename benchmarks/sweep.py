@@ -63,11 +63,14 @@ def main() -> None:
           f"{one:.3f} s; a Learner alone {alone:.3f} s")
     limits.at_most("64 rates / one", many / one, 4)
     limits.at_most("64 rates / a Learner alone", many / alone, 4)
-    for seed in range(4):
+    for seed, threads in enumerate((None, None, 2, 2)):
+        if threads:  # which tells MKL, too, that multiplies matrices for PyTorch
+            torch.set_num_threads(threads)
         learn = learner(None, seed)
         found = sweep_lrs(learn, RATES, EPOCHS, suggest_funcs=())
         gaps = [worst_gap(learn, *row) for row in zip(RATES, found.losses, strict=True)]
-        print(f"seed {seed}: {gaps.count(0)} of {len(gaps)} curves are a Learner's to the last bit")
+        print(f"seed {seed}, {threads or 'default'} threads: {gaps.count(0)} of {len(gaps)} curves "
+              "are a Learner's to the last bit")
         limits.at_most("largest gap", np.max(gaps), 1e-4)  # NaN, should there be one
     print(f"with lr_find, as called by default: {many_found:.3f} s / {one_found:.3f} s = "
           f"{many_found / one_found:.2f}")

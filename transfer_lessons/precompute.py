@@ -7,13 +7,14 @@ __all__ = ['WITHOUT_CHANCE', 'split_frozen', 'weights_digest', 'FrozenPart', 'ke
 # %% ../nbs/10_precompute.ipynb #9b264d71
 import contextlib
 import copy
+import ctypes
 import hashlib
 import io
 import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
-from functools import cache
+
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from PIL import Image
-from threadpoolctl import ThreadpoolController
+
 from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -258,14 +259,16 @@ def get_logits(
     return self.original.get_logits(loader) if live else Learner.get_logits(self, loader)
 
 # %% ../nbs/10_precompute.ipynb #6b1f0a02
-_controller = cache(ThreadpoolController)  # to look for the threads takes longer than a step
+_set_threads = getattr(ctypes.CDLL(torch._C.__file__), "MKL_Set_Num_Threads_Local", None)
 
 @patch
 def threads(self: PrecomputedLearner) -> contextlib.AbstractContextManager:
     "One thread for a step that trains one linear layer; for any other, as many as there are."
     layers = [type(part) for part in self.model.modules() if [*part.parameters(recurse=False)]]
-    one = layers == [nn.Linear]
-    return _controller().limit(limits=1, user_api="openmp") if one else contextlib.nullcontext()
+    stack = contextlib.ExitStack()
+    if _set_threads and layers == [nn.Linear]:
+        stack.callback(_set_threads, _set_threads(1))  # at the end, what it was
+    return stack
 
 @patch
 def train_step(self: PrecomputedLearner, xb: Tensor, yb: Tensor) -> float:

@@ -497,18 +497,16 @@ class FreezeExplorer(Explorer):
 @patch
 def frame(self: FreezeExplorer, figure: Figure) -> None:
     "Axes for the sizes of the groups and for the times of a step."
-    places = range(len(self.sizes))
-    for ax, values, title, below in zip(
+    self.bars, places = [], range(len(self.sizes))
+    for ax, values, title, below, label, space in zip(
             few_ticks(figure, 2, left=0.02), (self.sizes, self.times),
             ("parameters", "time of a training step"),
-            ("layer group (the last is the head)", "n"), strict=True):
+            ("layer group (the last is the head)", "n"), ("{:,}", "{:.0f} ms"), (13, 2),
+            strict=True):  # space: for what `draw` writes between bar and label
         ax.set(yticks=[], ylim=(0, 1.3 * max(values)), xticks=places, title=title, xlabel=below,
                xlim=(-0.6, places[-1] + 0.6))
-    self.bars = [ax.bar(places, values, animated=True) for ax, values in zip(
-        figure.axes, (self.sizes, self.times), strict=True)]
-    for ax, bars, label, above in zip(figure.axes, self.bars, ("{:,}", "{:.0f} ms"), (13, 2),
-                                      strict=True):
-        ax.bar_label(bars, fmt=label, padding=above, fontsize=8)
+        self.bars.append(ax.bar(places, values, animated=True))
+        ax.bar_label(self.bars[-1], fmt=label, padding=space, fontsize=8)
 
 @patch
 def draw(self: FreezeExplorer, figure: Figure, n: int) -> str:
