@@ -54,10 +54,11 @@ def main() -> None:
     linear, default = learner(None), learner(512)
     def sweep(rates: list[float], **options) -> None:
         sweep_lrs(linear, rates, EPOCHS, **options)
-    many, one, alone, many_found, one_found = quickest(
-        20, lambda: sweep(RATES, suggest_funcs=()), lambda: sweep([1e-2], suggest_funcs=()),
-        lambda: train_alone(linear, 1e-2, EPOCHS), lambda: sweep(RATES), lambda: sweep([1e-2]))
-    swept, looped = quickest(10, lambda: sweep_lrs(default, FEW, 1, suggest_funcs=()),
+    many, one, alone = quickest(
+        40, lambda: sweep(RATES, suggest_funcs=()), lambda: sweep([1e-2], suggest_funcs=()),
+        lambda: train_alone(linear, 1e-2, EPOCHS))
+    many_found, one_found = quickest(10, lambda: sweep(RATES), lambda: sweep([1e-2]))
+    swept, looped = quickest(20, lambda: sweep_lrs(default, FEW, 1, suggest_funcs=()),
                              lambda: [train_alone(default, lr, 1) for lr in FEW])
     print(f"linear head, icons, {EPOCHS} epochs, without lr_find: 64 rates {many:.3f} s, one "
           f"{one:.3f} s; a Learner alone {alone:.3f} s")
