@@ -277,7 +277,14 @@ def test_drawing_piles_nothing_up(explorers):
     def held(explorer):
         return [(len(place.get_children()), len(getattr(place, "containers", ())))
                 for place in (explorer.figure, *explorer.figure.axes)]
-    for explorer in explorers:
+    class Bars(Explorer):  # one of a learner's own, which adds bars at every drawing
+        def frame(self, figure):
+            figure.add_subplot()
+
+        def draw(self, figure):
+            figure.axes[0].bar([0, 1], [1, 2])
+            return "bars"
+    for explorer in [*explorers, Bars()]:
         explorer.redraw()
         before = held(explorer)
         for _ in range(3):

@@ -263,7 +263,7 @@ _set_threads = getattr(ctypes.CDLL(torch._C.__file__), "MKL_Set_Num_Threads_Loca
 
 @patch
 def threads(self: PrecomputedLearner) -> contextlib.AbstractContextManager:
-    "One thread for a step that trains one linear layer; for any other, as many as there are."
+    "One thread for products in a step that trains one linear layer; else as many as there are."
     layers = [type(part) for part in self.model.modules() if [*part.parameters(recurse=False)]]
     stack = contextlib.ExitStack()
     if _set_threads and layers == [nn.Linear]:

@@ -270,6 +270,8 @@ def paint(
         return [artist for artist in children if artist not in self.stays]
     for artist in added():
         artist.remove()
+    for ax in self.figure.axes:
+        ax.containers.clear()  # a second list of bars, from which remove() takes none
     says = self.draw(self.figure, **values)
     self.canvas.restore_region(self.background)
     animated = filter(Artist.get_animated, self.stays)
@@ -498,14 +500,14 @@ class FreezeExplorer(Explorer):
 def frame(self: FreezeExplorer, figure: Figure) -> None:
     "Axes for the sizes of the groups and for the times of a step."
     self.bars, places = [], range(len(self.sizes))
-    for ax, values, title, below, label, space in zip(
+    for ax, values, title, label, space, below in zip(
             few_ticks(figure, 2, left=0.02), (self.sizes, self.times),
-            ("parameters", "time of a training step"),
-            ("layer group (the last is the head)", "n"), ("{:,}", "{:.0f} ms"), (13, 2),
-            strict=True):  # space: for what `draw` writes between bar and label
+            ("parameters", "time of a training step"), ("{:,}", "{:.0f} ms"), (13, 2),
+            ("layer group (the last is the head)", "n"), strict=True):
         ax.set(yticks=[], ylim=(0, 1.3 * max(values)), xticks=places, title=title, xlabel=below,
                xlim=(-0.6, places[-1] + 0.6))
         self.bars.append(ax.bar(places, values, animated=True))
+        # Between a bar and its number of parameters `draw` writes what becomes of them.
         ax.bar_label(self.bars[-1], fmt=label, padding=space, fontsize=8)
 
 @patch
