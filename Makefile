@@ -52,7 +52,7 @@ export: .venv/dev  ## write transfer_lessons/ and README.md from the notebooks
 
 lessons: export  ## run every lesson and store its outputs
 	@for lesson in $(LESSONS); do \
-		echo "== $$lesson" && $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute \
+		echo "== $$lesson" && $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --coalesce-streams \
 			--ExecutePreprocessor.store_widget_state=False --inplace $$lesson || exit 1; done
 	@$(BIN)/python -c "$$TIDY" $(LESSONS)
 	@$(BIN)/nbdev-clean

@@ -13,7 +13,7 @@ SEEDS, FROZEN_EPOCHS, TUNED_EPOCHS = (42, 0, 1), 2, 2
 
 
 def errors(seed: int) -> tuple[float, float, float]:
-    "Error with a frozen body, fine-tuned, and from scratch in as many epochs."
+    """Error with a frozen body, fine-tuned, and from scratch in as many epochs."""
     def learner(pretrained: bool):
         torch.manual_seed(seed)
         dls = icons(size=96, valid_pct=0.25, seed=42)

@@ -8,7 +8,7 @@ import limits
 
 
 def seconds(statement: str) -> float:
-    "Median wall time of a Python process that does nothing else."
+    """Median wall time of a Python process that does nothing else."""
     times = []
     for _ in range(5):
         began = time.perf_counter()

@@ -18,5 +18,5 @@ def at_least(what: str, measured: float, limit: float, unit: str = "") -> None:
 
 
 def end() -> None:
-    "Ends the program, with an error where a limit was missed."
+    """Ends the program, with an error where a limit was missed."""
     sys.exit(f"not met: {', '.join(missed)}" if missed else 0)

@@ -17,7 +17,7 @@ STEPS, BATCH, ROUNDS = 6, 64, 7
 
 
 def bare_epoch(learn: Learner) -> None:
-    "The steps and the validation of one epoch, written out."
+    """The steps and the validation of one epoch, written out."""
     model, loss_func = learn.model, torch.nn.functional.cross_entropy
     opt = adamw([{"params": group} for group in group_parameters(model)], lr=1e-3)
     model.train()
@@ -39,7 +39,7 @@ def timed(function, *arguments) -> float:
 
 
 def measure(model: torch.nn.Module, size: int, steps: int) -> tuple[float, float]:
-    "Median seconds of an epoch: bare, and with the learner; the two take turns."
+    """Median seconds of an epoch: bare, and with the learner; the two take turns."""
     batches = [(torch.rand(BATCH, 3, size, size).contiguous(memory_format=torch.channels_last),
                 torch.randint(0, 5, (BATCH,))) for _ in range(steps)]
     dls = SimpleNamespace(train=batches, valid=batches[:1], vocab=list("abcde"),

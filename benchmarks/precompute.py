@@ -32,7 +32,7 @@ def seconds(function, *arguments) -> float:
 
 
 def memory(which: str) -> int:
-    "Bytes this process holds (VmRSS) or held at most (VmHWM), its heap freed of what is unused."
+    """Bytes this process holds (VmRSS) or held at most (VmHWM), its heap freed of the unused."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     return 1024 * int(Path("/proc/self/status").read_text().split(f"{which}:")[1].split()[0])
@@ -44,7 +44,7 @@ def loaders(files, is_valid) -> ImageDataLoaders:
 
 
 def fastai_learner(files, is_valid, network):
-    "fastai's learner over the same network and weights, its body frozen."
+    """fastai's learner over the same network and weights, its body frozen."""
     from fastai.vision.all import Learner as FastaiLearner
     from fastai.vision.all import error_rate, params, set_seed
     set_seed(0)  # its loaders shuffle by Python's dice too
@@ -60,7 +60,7 @@ def fastai_learner(files, is_valid, network):
 
 
 def compare(network) -> None:
-    "An epoch, three epochs with the caching, and lr_find; resnet18 has weights from chance."
+    """An epoch, three epochs with the caching, and lr_find; resnet18 has weights from chance."""
     files, is_valid = choose(TRAIN, VALID)
     dls = loaders(files, is_valid)
     torch.manual_seed(0)
@@ -89,7 +89,7 @@ def compare(network) -> None:
 
 
 def cache(n: int) -> None:
-    "Time and memory of keeping n photographs' activations, after a run that keeps nothing."
+    """Time and memory of keeping n photographs' activations, after a run that keeps nothing."""
     files, is_valid = choose(n - BATCH, BATCH)
     learn = vision_learner(loaders(files, is_valid))
     part = FrozenPart(learn.model[0])

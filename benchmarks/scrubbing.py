@@ -25,7 +25,7 @@ MEMORY = "import psutil; print(psutil.Process().memory_info().rss)"
 
 
 def quietest(plot, slider, **options: int) -> list[float]:
-    "Milliseconds from key to picture in the least disturbed of five rounds; all are printed."
+    """Milliseconds from key to picture in the least disturbed of five rounds; all are printed."""
     rounds = [tools.key_to_paint(plot, slider, **options) for _ in range(5)]
     ends = [np.percentile(times, 95) for times in rounds]
     print("  95th percentile of each round:", ", ".join(f"{end:.1f} ms" for end in ends))
@@ -33,7 +33,7 @@ def quietest(plot, slider, **options: int) -> list[float]:
 
 
 def scrub(area, where: str) -> None:
-    "The scrubber: keys, every tick of a drag, and what a screencast saw of one."
+    """The scrubber: keys, every tick of a drag, and what a screencast saw of one."""
     slider, plot = area.locator("input[type=range]").first, area.locator(".tl-scrubber svg").first
     times = quietest(plot, slider, presses=60)
     print(f"LRScrubber, {where}: key to curve, median {np.median(times):.1f} ms")
@@ -46,7 +46,7 @@ def scrub(area, where: str) -> None:
 
 
 def ask_python(server, area, name: str, where: str) -> None:
-    "An explorer whose pictures the kernel draws: keys, then a drag from far away."
+    """An explorer whose pictures the kernel draws: keys, then a drag from far away."""
     page, (plot, slider) = area.page, tools.controls(area, name)
     span = {"FreezeExplorer": 1, "ConfusionExplorer": 5}.get(name, 15)
     times = tools.key_to_paint(plot, slider, presses=4, span=span)
@@ -67,7 +67,7 @@ def ask_python(server, area, name: str, where: str) -> None:
 
 
 def remember(area, name: str) -> None:
-    "What 1,000 keys, each drawn, leave in the kernel's memory."
+    """What 1,000 keys, each drawn, leave in the kernel's memory."""
     page, (plot, slider) = area.page, tools.controls(area, name)
     tools.key_to_paint(plot, slider, presses=40, span=20)
     before = int(tools.ask(page, MEMORY))

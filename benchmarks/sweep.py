@@ -28,7 +28,7 @@ def train_alone(learn: Learner, lr: float, epochs: int) -> None:
 
 
 def worst_gap(learn: Learner, lr: float, curve: torch.Tensor) -> float:
-    "How far a curve is from a learner's alone, before the loss passes 4 times its first."
+    """How far a curve is from a learner's alone, before the loss passes 4 times its first."""
     with untouched(learn) as twin:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(FloatingPointError):
             twin.fit_one_cycle(EPOCHS, lr)
@@ -38,7 +38,7 @@ def worst_gap(learn: Learner, lr: float, curve: torch.Tensor) -> float:
 
 
 def quickest(rounds: int, *runs: Callable[[], object]) -> list[float]:
-    "Fewest seconds of each, measured in turns: what other programs add is left out."
+    """Fewest seconds of each, measured in turns: what other programs add is left out."""
     rows = []
     for _ in range(rounds):
         row = []

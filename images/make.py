@@ -25,7 +25,7 @@ SCRUBBER = ("12_widgets", "LRScrubber(")
 
 
 def stored(lesson: str, text: str, kind: str) -> str:
-    "The last output of a kind (a MIME type) by the first cell that contains the text and has one."
+    """The last output of a MIME type by the first cell that contains the text and has one."""
     for cell in nbformat.read(ROOT / "nbs" / f"{lesson}.ipynb", 4).cells:
         found = [output.data[kind] for output in cell.get("outputs", [])
                  if output.get("data", {}).get(kind)]
@@ -35,14 +35,14 @@ def stored(lesson: str, text: str, kind: str) -> str:
 
 
 def predicted(scrubber: Locator, picture: Path) -> None:
-    "A scrubber with a rate judged, and the pointer on its curve."
+    """A scrubber with a rate judged, and the pointer on its curve."""
     scrubber.get_by_role("button", name="good", exact=True).click()
     scrubber.locator("svg").first.hover(position={"x": 250, "y": 150})
     scrubber.screenshot(path=picture)
 
 
 def dragged(scrubber: Locator, animation: Path) -> None:
-    "A scrubber whose slider is dragged from the lowest rate to the highest, and back to the first."
+    """A scrubber whose slider is dragged from the lowest rate to the highest, and back."""
     page, slider = scrubber.page, scrubber.locator("input[type=range]")
     first, last, now, middle = slider.evaluate(ENDS)
     ticks, start = int(slider.get_attribute("max")), int(slider.input_value())

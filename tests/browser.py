@@ -109,7 +109,7 @@ ENDS = """thumb => {
 
 @contextmanager
 def chromium() -> Iterator[Browser | None]:
-    "The system's chromium, headless; None where there is none."
+    """The system's chromium, headless; None where there is none."""
     found = [path for name in ("chromium", "chromium-browser", "google-chrome")
              if (path := shutil.which(name))]
     if not found:
@@ -130,7 +130,7 @@ def free_port() -> int:
 
 
 class Delay:
-    "A port in front of another one, where every byte arrives `seconds` later, each way."
+    """A port in front of another one, where every byte arrives `seconds` later, each way."""
 
     def __init__(self, port: int):
         self.target, self.seconds, self.port = port, 0.0, free_port()
@@ -185,13 +185,13 @@ class Delay:
 
 
 def die_with_parent() -> None:
-    "Has a new process end when this one does, even if this one is killed (Linux)."
+    """Has a new process end when this one does, even if this one is killed (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
 def end(process: subprocess.Popen) -> None:
-    "Ends a server and its kernels, which run in sessions of their own."
+    """Ends a server and its kernels, which run in sessions of their own."""
     started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.terminate()
     try:
@@ -206,13 +206,13 @@ def end(process: subprocess.Popen) -> None:
 
 
 class Server:
-    "A Jupyter server without a token: JupyterLab under /lab, Notebook 7 under /notebooks."
+    """A Jupyter server without a token: JupyterLab under /lab, Notebook 7 under /notebooks."""
 
     def __init__(self, url: str, folder: Path, delay: Delay):
         self.url, self.folder, self.delay = url, folder, delay
 
     def open(self, browser: Browser, app: str, name: str, height: int = 1000) -> Page:
-        "A notebook of the server's folder, opened and not yet run."
+        """A notebook of the server's folder, opened and not yet run."""
         page = browser.new_context(viewport={"width": 1100, "height": height}).new_page()
         page.goto(f"{self.url}/{APPS[app].format(name)}", wait_until="commit")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
@@ -221,7 +221,7 @@ class Server:
         return page
 
     def close(self, page: Page) -> None:
-        "Ends the page and every kernel of the server."
+        """Ends the page and every kernel of the server."""
         page.context.close()
         with urllib.request.urlopen(f"{self.url}/api/sessions") as answer:
             sessions = json.load(answer)
@@ -232,7 +232,7 @@ class Server:
 
 @contextmanager
 def jupyter(folder: Path) -> Iterator[Server]:
-    "Serves a folder on a free port of this machine, with no settings but its own."
+    """Serves a folder on a free port of this machine, with no settings but its own."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="jupyter-") as home:
         own = {name: f"{home}/{name.lower()}" for name in (
@@ -264,7 +264,7 @@ def jupyter(folder: Path) -> Iterator[Server]:
 
 
 def write_notebook(file: Path, *sources: str) -> Path:
-    "A notebook of these code cells, with no outputs."
+    """A notebook of these code cells, with no outputs."""
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), file)
@@ -272,18 +272,18 @@ def write_notebook(file: Path, *sources: str) -> Path:
 
 
 def run(page: Page, cell: int | None = None) -> None:
-    "Runs the open notebook's cells, or one of them, until the kernel has done it all."
+    """Runs the open notebook's cells, or one of them, until the kernel has done it all."""
     if errors := page.evaluate(RUN, cell):
         raise AssertionError(f"a cell failed: {errors}")
 
 
 def ask(page: Page, code: str) -> str:
-    "What the open notebook's kernel prints when it runs this code."
+    """What the open notebook's kernel prints when it runs this code."""
     return page.evaluate(ASK, code).strip()
 
 
 def output(page: Page, cell: int) -> Locator:
-    "The output of a code cell, scrolled into view."
+    """The output of a code cell, scrolled into view."""
     page.evaluate("""async index => {
         const notebook = window.jupyterapp.shell.currentWidget.content;
         notebook.activeCellIndex = index;
@@ -296,24 +296,24 @@ def output(page: Page, cell: int) -> Locator:
 
 
 def controls(area: Locator, name: str) -> tuple[Locator, Locator]:
-    "An explorer's picture and what moves it: a menu, or a slider that keeps to one photograph."
+    """An explorer's picture and what moves it: a menu, or a slider that keeps to one photograph."""
     kind = "select" if name == "ConfusionExplorer" else ".noUi-handle"
     found = area.locator(kind).locator("visible=true")
     return area.locator("img.widget-image"), found.nth(int(name == "AugmentExplorer"))
 
 
 def watch(plot: Locator, slider: Locator) -> None:
-    "From now on, notes when the plot changes and what the slider says then."
+    """From now on, notes when the plot changes and what the slider says then."""
     plot.page.evaluate(WATCH, [plot.element_handle(), slider.element_handle()])
 
 
 def watched(page: Page) -> tuple[list[dict], list[float], float]:
-    "The plot's changes {changed, at, value}, the keys and the last move, times in milliseconds."
+    """The plot's changes {changed, at, value}, the keys and the last move, times in milliseconds."""
     return page.evaluate("[tlWatch.painted, tlWatch.keys, tlWatch.moved]")
 
 
 def key_to_paint(plot: Locator, slider: Locator, presses: int = 60, span: int = 30) -> list[float]:
-    "Milliseconds from each arrow key to the frame with its curve; infinite where none came in 2 s."
+    """Milliseconds from each arrow key to the frame with its curve; infinite where none came in 2 s."""
     page = plot.page
     slider.focus()
     page.keyboard.press("Home")
@@ -331,7 +331,7 @@ def key_to_paint(plot: Locator, slider: Locator, presses: int = 60, span: int = 
 
 
 def drag(plot: Locator, slider: Locator, ticks: int = 64, pace: float = 0.03) -> list[dict]:
-    "Drags a slider's thumb from left to right, a tick every `pace` seconds; the plot's changes."
+    """Drags a slider's thumb from left to right, a tick every `pace` seconds; the plot's changes."""
     page = slider.page
     first, last, now, middle = slider.evaluate(ENDS)
     page.mouse.move(now, middle)
@@ -349,7 +349,7 @@ def drag(plot: Locator, slider: Locator, ticks: int = 64, pace: float = 0.03) ->
 
 
 def settled(page: Page, quiet: int = 1500) -> float:
-    "Milliseconds from the last move of the mouse to the plot's last change, once it rests."
+    """Milliseconds from the last move of the mouse to the plot's last change, once it rests."""
     page.wait_for_timeout(quiet)
     painted, _, moved = watched(page)
     return painted[-1]["at"] - moved
@@ -357,7 +357,7 @@ def settled(page: Page, quiet: int = 1500) -> float:
 
 @contextmanager
 def screencast(page: Page) -> Iterator[list[Image.Image]]:
-    "Every frame that the browser paints meanwhile."
+    """Every frame that the browser paints meanwhile."""
     frames: list[Image.Image] = []
     session = page.context.new_cdp_session(page)
 
@@ -398,7 +398,7 @@ def blank_frames(frames: list[Image.Image], plot: Locator) -> int:
 
 
 def offline(browser: Browser, page_file: Path, refused: list[str], scale: float = 1) -> Page:
-    "A page from a file, in a browser that reaches no network; what it asked for is noted."
+    """A page from a file, in a browser that reaches no network; what it asked for is noted."""
     context = browser.new_context(viewport={"width": 1000, "height": 900},
                                   device_scale_factor=scale)
 
@@ -416,7 +416,7 @@ def offline(browser: Browser, page_file: Path, refused: list[str], scale: float 
 
 
 def export(notebook: Path, page_file: Path) -> Path:
-    "The static page of a notebook, as nbconvert makes it, its pictures found where they were."
+    """The static page of a notebook, as nbconvert makes it, its pictures found where they were."""
     text, _ = nbconvert.HTMLExporter().from_filename(str(notebook))
     base = f'<head><base href="{notebook.resolve().as_uri()}">'
     page_file.write_text(text.replace("<head>", base, 1))

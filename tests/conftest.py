@@ -17,13 +17,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 
 @pytest.fixture(autouse=True)
 def no_figures():
-    "No test sees the figures of another."
+    """No test sees the figures of another."""
     plt.close("all")
 
 
 @pytest.fixture(scope="module")
 def one_thread():
-    "For networks and pictures as small as the tests', more threads wait for each other."
+    """For networks and pictures as small as the tests', more threads wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -31,7 +31,7 @@ def one_thread():
 
 
 def small_model(n_classes: int = 3, dropout: float = 0.2) -> nn.Sequential:
-    "Two convolutions with BatchNorm, and a head with dropout: three layer groups."
+    """Two convolutions with BatchNorm, and a head with dropout: three layer groups."""
     body = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(),
                          nn.Conv2d(4, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU())
     return nn.Sequential(body, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(),
@@ -40,7 +40,7 @@ def small_model(n_classes: int = 3, dropout: float = 0.2) -> nn.Sequential:
 
 @pytest.fixture(scope="session")
 def drawings():
-    "Sixteen drawings of each of three kinds, and their kinds."
+    """Sixteen drawings of each of three kinds, and their kinds."""
     pictures, kinds = draw_icons(24)
     chosen = [i for kind in ("animal", "building", "vehicle")
               for i in [i for i, name in enumerate(kinds) if name == kind][:16]]
@@ -49,7 +49,7 @@ def drawings():
 
 @pytest.fixture
 def small_learner(drawings, tmp_path):
-    "Makes learners that are alike: the same drawings, order and first weights every time."
+    """Makes learners that are alike: the same drawings, order and first weights every time."""
     def make(model=None, augment=False, seed=0, **options) -> Learner:
         torch.manual_seed(seed)
         is_valid = [i % 4 == 0 for i in range(len(drawings[0]))]
@@ -62,7 +62,7 @@ def small_learner(drawings, tmp_path):
 
 @pytest.fixture
 def state_of():
-    "Copies of all that a training can change in a learner, to compare before and after."
+    """Copies of all that a training can change in a learner, to compare before and after."""
     def state(learn: Learner) -> dict[str, torch.Tensor]:
         found = {f"model.{key}": value for key, value in learn.model.state_dict().items()}
         if learn.opt is not None:
@@ -78,7 +78,7 @@ def state_of():
 
 @pytest.fixture
 def assert_same():
-    "Two states are equal in every bit."
+    """Two states are equal in every bit."""
     def check(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
         assert first.keys() == second.keys()
         different = [key for key in first if not torch.equal(first[key], second[key])]
@@ -88,7 +88,7 @@ def assert_same():
 
 @pytest.fixture(scope="module")
 def browser():
-    "The system's chromium, one a module: while it is open an event loop runs in this thread."
+    """The system's chromium, one a module: while it is open an event loop runs in this thread."""
     with chromium() as browser:
         if browser is None:
             pytest.skip("no chromium on this machine")

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def empty_caches(monkeypatch, tmp_path):
-    "Folders in which weights are looked for, empty."
+    """Folders in which weights are looked for, empty."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
     return tmp_path
@@ -37,7 +37,7 @@ def empty_caches(monkeypatch, tmp_path):
 
 @pytest.fixture
 def no_network(monkeypatch):
-    "Every connection and every look-up of a name fails, and is noted."
+    """Every connection and every look-up of a name fails, and is noted."""
     asked = []
     def refuse(*arguments, **options):
         asked.append(arguments)
@@ -121,7 +121,7 @@ def test_a_network_that_gives_no_feature_maps_is_refused(arch):
 
 
 class OwnNetwork(nn.Module):
-    "Something a learner has built."
+    """Something a learner has built."""
 
 
 @pytest.mark.parametrize("wrong", [OwnNetwork(), OwnNetwork, lambda: OwnNetwork(), None, 34],

@@ -77,7 +77,7 @@ def server(tmp_path_factory):
 
 
 def opened(server, browser, app):
-    "The explorers' notebook, open, run and saved."
+    """The explorers' notebook, open, run and saved."""
     write_notebook(server.folder / f"{app}.ipynb", *CELLS.values())
     page = server.open(browser, app, f"{app}.ipynb")
     run(page)
@@ -94,25 +94,25 @@ def page(request, browser, server):
 
 @pytest.fixture
 def shown(page):
-    "Finds the output of an explorer's cell on the page."
+    """Finds the output of an explorer's cell on the page."""
     return lambda name: output(page, list(CELLS).index(name))
 
 
 @pytest.fixture
 def saved(browser, server):
-    "The explorers' notebook as JupyterLab saves it, outputs and all."
+    """The explorers' notebook as JupyterLab saves it, outputs and all."""
     if not (server.folder / "lab.ipynb").exists():
         server.close(opened(server, browser, "lab"))
     return server.folder / "lab.ipynb"
 
 
 def parts(area):
-    "A scrubber's slider and plot."
+    """A scrubber's slider and plot."""
     return area.locator(".tl-scrubber input[type=range]"), area.locator(".tl-scrubber svg").first
 
 
 def assert_scrubs(area):
-    "Every tick of a drag is painted, soon, and no frame in between is blank."
+    """Every tick of a drag is painted, soon, and no frame in between is blank."""
     slider, plot = parts(area)
     assert np.percentile(key_to_paint(plot, slider), 95) <= 20 * SLACK
     assert {change["value"] for change in drag(plot, slider)} >= set(map(str, range(1, 64)))

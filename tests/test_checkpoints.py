@@ -31,7 +31,7 @@ def files(folder) -> list[str]:
 
 
 def recorded(learn) -> dict:
-    "All a recorder holds but the seconds, which no two runs share."
+    """All a recorder holds but the seconds, which no two runs share."""
     return {**vars(learn.recorder), "history": [row[:-1] for row in learn.recorder.history]}
 
 
@@ -105,7 +105,7 @@ in_child = multiprocessing.get_context("fork")
 
 
 def run_in_child(function) -> None:
-    "Run in a process of its own; what it raises fails the test."
+    """Run in a process of its own; what it raises fails the test."""
     child = in_child.Process(target=function)
     child.start()
     child.join()
@@ -210,7 +210,7 @@ def test_a_file_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
 # Checked before anything is copied
 
 def refused(learn, name: str, error=ValueError) -> str:
-    "The message with which a checkpoint is refused, nothing being changed."
+    """The message with which a checkpoint is refused, nothing being changed."""
     before = {key: value.clone() for key, value in learn.model.state_dict().items()}
     history, loaded = recorded(learn), learn.loaded
     with pytest.raises(error) as caught:
@@ -268,7 +268,7 @@ REGIONS = ["length", "header", "metadata", "tensors"]
 
 @pytest.fixture(scope="module")
 def checkpoint(drawings, tmp_path_factory):
-    "A learner, a checkpoint of it, its bytes, and where each region of the file begins and ends."
+    """A learner, a checkpoint of it, its bytes, and where each region of the file begins and ends."""
     from transfer_lessons.data import ImageDataLoaders
     dls = ImageDataLoaders.from_files(*drawings, valid_pct=0.25, size=16, bs=8, device="cpu")
     learn = Learner(dls, small_model(), path=tmp_path_factory.mktemp("run"))
@@ -316,7 +316,7 @@ def test_safetensors_of_others_are_refused_as_not_ours(small_learner):
 
 
 class Canary:
-    "Unpickled, it would write a file."
+    """Unpickled, it would write a file."""
     def __init__(self, file):
         self.file = str(file)
 

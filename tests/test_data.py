@@ -64,7 +64,7 @@ def noise(seed: int, width: int = 24, height: int = 16) -> Image.Image:
 
 
 def fill(folder: Path, counts: dict[str, int], start: int = 0) -> Path:
-    "A folder of class folders of different pictures."
+    """A folder of class folders of different pictures."""
     for kind, count in counts.items():
         (folder / kind).mkdir(parents=True)
         for number in range(start, start + count):
@@ -167,7 +167,7 @@ def test_a_damaged_picture_met_in_training_is_named(tmp_path, num_workers):
 
 
 def bomb(side: int) -> bytes:
-    "A PNG of side x side one-bit pixels, packed row by row."
+    """A PNG of side x side one-bit pixels, packed row by row."""
     packer = zlib.compressobj(9)
     rows = b"".join(packer.compress(bytes(side // 8 + 1)) for _ in range(side)) + packer.flush()
     parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", rows),
@@ -260,7 +260,7 @@ def test_a_damaged_note_of_the_camera_damages_no_picture(tmp_path, suffix, note)
 
 
 def disc(mode: str) -> Image.Image:
-    "A red square on a transparent ground that is black underneath."
+    """A red square on a transparent ground that is black underneath."""
     image = Image.new("RGBA", (20, 20))
     image.paste((255, 0, 0, 255), (5, 5, 15, 15))
     return image if mode == "RGBA" else image.convert(mode)
@@ -418,7 +418,7 @@ def test_flags_that_do_not_fit_the_pictures_are_refused(tmp_path):
 
 
 def test_sides_without_class_folders_are_no_classes(tmp_path):
-    with pytest.raises(ValueError, match="a folder for each class"):
+    with pytest.raises(ValueError, match="expected .*/<class>/"):
         from_folder(fill(tmp_path, {"train": 6, "valid": 6}))
 
 
@@ -718,7 +718,7 @@ def test_the_crop_slides_in_training_only(tmp_path):
 
 
 class Killing(Pictures):
-    "Pictures whose reader is killed, as by the system when memory runs out."
+    """Pictures whose reader is killed, as by the system when memory runs out."""
     def __getitem__(self, item):
         if get_worker_info() and get_worker_info().id == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -858,7 +858,7 @@ def test_the_fastest_device_present_is_picked_and_named_in_one_line(monkeypatch,
 
 @pytest.fixture(params=["refused", "hanging"])
 def no_network(request, monkeypatch):
-    "No connection: refused at once, or the look-up of a name that never answers."
+    """No connection: refused at once, or the look-up of a name that never answers."""
     over = threading.Event()
     def refuse(*_, **__):
         raise OSError("Network is unreachable")

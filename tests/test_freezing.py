@@ -40,13 +40,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module", params=[*((arch, False) for arch in BODIES),
                                         *((arch, True) for arch in WHOLE)], ids=str)
 def network(request):
-    "Networks of several makes and a size of pictures that each of them takes."
+    """Networks of several makes and a size of pictures that each of them takes."""
     arch, whole = request.param
     return make(arch, whole).eval(), 224 if whole else 32
 
 
 def small_model() -> nn.Module:
-    "Early, late, head: each with BatchNorm and dropout."
+    """Early, late, head: each with BatchNorm and dropout."""
     def part(n_in: int, n_out: int) -> list[nn.Module]:
         return [nn.Conv2d(n_in, n_out, 3, padding=1), nn.BatchNorm2d(n_out), nn.ReLU(), nn.Dropout(0.5)]
     return nn.Sequential(nn.Sequential(*part(3, 4), *part(4, 6)),
@@ -63,7 +63,7 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, n: int = 3, size: 
 
 
 def changed(model: nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
-    "Names of weights and statistics that differ in any bit."
+    """Names of weights and statistics that differ in any bit."""
     return {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
 
 
@@ -72,7 +72,7 @@ def copied(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def tensors_by_group(model: nn.Module) -> list[set[str]]:
-    "The names of weights and statistics in each layer group."
+    """The names of weights and statistics in each layer group."""
     names = {id(module): name for name, module in model.named_modules()}
     return [{f"{names[id(block)]}.{key}".lstrip(".") for block in group for key in block.state_dict()}
             for group in layer_groups(model)]
@@ -133,7 +133,7 @@ def test_small_networks_have_fewer_groups_and_none_that_cannot_learn(model, expe
 
 
 class PlainModel(nn.Module):
-    "As a learner writes it, with a parameter of its own."
+    """As a learner writes it, with a parameter of its own."""
     def __init__(self):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(1))
@@ -235,7 +235,7 @@ def test_momentum_and_gradients_from_before_freezing_do_not_move_a_frozen_group(
 
 
 def test_the_flag_alone_does_not_freeze_batchnorm():
-    "The failure that train_mode is there for: if this no longer fails, the lesson is wrong."
+    """The failure that train_mode is there for: if this no longer fails, the lesson is wrong."""
     model = small_model()
     freeze(model)
     before = copied(model)
@@ -348,7 +348,7 @@ def test_what_the_question_suggests_can_be_typed(a, b):
 
 @pytest.mark.parametrize("rates", [[1e-3], [1e-4, 1e-3], [1e-3] * 4, []])
 def test_a_list_of_another_length_names_both_numbers(rates):
-    with pytest.raises(ValueError, match=f"{len(rates)} learning rates for 3 layer groups"):
+    with pytest.raises(ValueError, match=f"{len(rates)} learning rates for 3 layer groups: give"):
         spread_lrs(rates, 3)
 
 

@@ -22,7 +22,7 @@ drawn = settings(deadline=None, max_examples=12)
 
 @pytest.fixture(autouse=True)
 def no_figure_left():
-    "A test starts without figures, and ends so."
+    """A test starts without figures, and ends so."""
     plt.close("all")
     yield
     plt.close("all")
@@ -42,7 +42,7 @@ def made(logits: Tensor, targets: Tensor, vocab: list[str] | None = None):
 
 @st.composite
 def answers(draw, max_classes: int = 6) -> tuple[Tensor, Tensor]:
-    "Logits [N, C] and targets [N]; some classes may be absent."
+    """Logits [N, C] and targets [N]; some classes may be absent."""
     n, c = draw(st.integers(1, 30)), draw(st.integers(2, max_classes))
     numbers = draw(st.lists(st.floats(-20, 20, width=32), min_size=n * c, max_size=n * c))
     targets = draw(st.lists(st.integers(0, c - 1), min_size=n, max_size=n))
@@ -141,7 +141,7 @@ def test_answers_that_cannot_belong_to_the_pictures_are_refused(n_logits, n_targ
 # ---- from a learner -------------------------------------------------------------------------
 
 class Reader(nn.Module):
-    "A network that reads a picture's number off its colour; in training it answers nonsense."
+    """A network that reads a picture's number off its colour; in training it answers nonsense."""
     def __init__(self, n_classes: int):
         super().__init__()
         self.n_classes, self.head = n_classes, nn.Identity()
@@ -155,7 +155,7 @@ class Reader(nn.Module):
 
 @pytest.fixture
 def learn() -> Learner:
-    "46 pictures whose red tells their number; every fifth label is wrong."
+    """46 pictures whose red tells their number; every fifth label is wrong."""
     images = [Image.new("RGB", (24, 24), (5 * i, 0, 0)) for i in range(46)]
     labels = ["abc"[(i + (i % 5 == 0)) % 3] for i in range(46)]
     dls = ImageDataLoaders(images, labels, is_valid=[i % 2 == 1 for i in range(46)], size=16, bs=8,
@@ -218,7 +218,7 @@ NAMES = st.sampled_from(AWKWARD) | st.text(max_size=40) | st.text(st.characters(
 
 
 def draw_all(names: list[str]) -> list[float]:
-    "Draw both plots for classes and files of these names; how much the pixels of each vary."
+    """Draw both plots for classes and files of these names; how much the pixels of each vary."""
     n, varied = len(names), []
     interp = made(torch.eye(n), torch.arange(n).roll(1), names)
     for image, name in zip(interp.pictures.sources, names, strict=True):

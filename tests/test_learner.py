@@ -43,7 +43,7 @@ def weights(learn) -> dict[str, torch.Tensor]:
 
 
 def assert_in_order(learn, modes) -> None:
-    "What every end of `fit` leaves behind: no gradients, the modes from before, finite weights."
+    """What every end of `fit` leaves behind: no gradients, the modes from before, finite weights."""
     assert all(parameter.grad is None for parameter in learn.model.parameters())
     assert [part.training for part in learn.model.modules()] == modes
     assert all(value.isfinite().all() for value in learn.model.state_dict().values())
@@ -282,7 +282,7 @@ def test_calls_carried_over_from_a_fastai_notebook_run_unchanged(tmp_path, monke
 def test_epochs_that_are_none_are_refused(small_learner, state_of, assert_same, method, epochs):
     learn = small_learner()
     before = state_of(learn)
-    with pytest.raises(ValueError, match=f"n_epoch={epochs!r}: give a whole number of epochs, 1 or more"):
+    with pytest.raises(ValueError, match=f"n_epoch={epochs!r}: give a whole number, 1 or more"):
         getattr(learn, method)(epochs, 1e-3)
     assert_same(before, state_of(learn))
     assert learn.opt is None and not learn.recorder.losses
@@ -296,7 +296,7 @@ def test_cycles_that_are_none_are_refused(small_learner, cycles):
 
 @pytest.mark.parametrize("start", [3, -1, 1.5])
 def test_a_start_beyond_the_epochs_is_refused(small_learner, start):
-    with pytest.raises(ValueError, match=f"start_epoch={start}: of 3 epochs, 0 to 2 can be done already"):
+    with pytest.raises(ValueError, match=f"start_epoch={start}: give the epochs done, 0 to 2"):
         small_learner().fit(3, 1e-3, start_epoch=start)
 
 
@@ -328,7 +328,7 @@ def test_a_head_that_does_not_fit_the_classes_is_named_before_any_step(small_lea
 # A loss that is no number
 
 class Injected:
-    "The loss function, whose result at one step is replaced."
+    """The loss function, whose result at one step is replaced."""
     def __init__(self, step, change):
         self.step, self.change, self.calls = step, change, 0
 
@@ -406,7 +406,7 @@ def test_the_pretrained_network_survives_a_rate_of_a_million():
 # Ctrl-C
 
 class Hooks:
-    "Raises an error at the n-th call of one place in training."
+    """Raises an error at the n-th call of one place in training."""
     def __init__(self, learn, monkeypatch, error):
         self.learn, self.monkeypatch, self.error = learn, monkeypatch, error
 
@@ -582,7 +582,7 @@ def test_an_impatient_second_ctrl_c_does_not_spoil_the_tidying_up(small_learner,
     learn = small_learner()
     modes = [part.training for part in learn.model.modules()]
     Hooks(learn, monkeypatch, KeyboardInterrupt).before(torch.optim.AdamW, "step", 2)
-    monkeypatch.setattr(Progress, "close", lambda self: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(Progress, "show", lambda self: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         learn.fit_one_cycle(1, 1e-2)
     assert_in_order(learn, modes)
@@ -704,8 +704,8 @@ def test_in_a_notebook_only_the_table_stays(small_learner, monkeypatch):
     progress = Progress()
     progress.start(0, 4)
     progress.step()
-    progress.close()
+    progress.show()
     assert "1/4" in pages[-2]["text/html"] and pages[-1] == {"text/html": "", "text/plain": ""}
     pages.clear()
-    Progress().close()
+    Progress().show()
     assert not pages, "nothing to show, nothing shown"

@@ -28,7 +28,7 @@ quick = settings(deadline=None, max_examples=100)
 
 
 class Body(nn.Module):
-    "A body with everything that could be left changed behind: buffers, counters, chance of all kinds."
+    """A body with everything that could be left changed behind: buffers, counters, chance of all kinds."""
     def __init__(self):
         super().__init__()
         self.conv, self.norm, self.drop = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.3)
@@ -54,7 +54,7 @@ def pictures() -> list[Image.Image]:
 
 
 def make_learner(pictures: list[Image.Image], frozen: bool = False, **options) -> Learner:
-    "The same learner every time it is called."
+    """The same learner every time it is called."""
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
     random.seed(0)
@@ -74,7 +74,7 @@ def learn(pictures) -> Learner:
 
 
 def busy(learn: Learner) -> Learner:
-    "In the middle of work: trained, with gradients, history and modes of its own choice."
+    """In the middle of work: trained, with gradients, history and modes of its own choice."""
     learn.fit(1, 1e-2)
     for n, parameter in enumerate(learn.model.parameters()):
         parameter.grad = torch.full_like(parameter, float(n))
@@ -85,7 +85,7 @@ def busy(learn: Learner) -> Learner:
 
 
 def state(learn: Learner) -> dict:
-    "All that later training depends on, as copies."
+    """All that later training depends on, as copies."""
     model, opt = learn.model, learn.opt
     return copy.deepcopy({
         "identity": [id(learn.model), id(opt), id(learn.recorder), id(learn.dls)],
@@ -106,7 +106,7 @@ def state(learn: Learner) -> dict:
 
 
 def assert_same(one, other, where: str = "") -> None:
-    "Equal bit for bit, through lists, dicts and tensors."
+    """Equal bit for bit, through lists, dicts and tensors."""
     assert type(one) is type(other), where
     if isinstance(one, dict):
         assert one.keys() == other.keys(), where
@@ -123,7 +123,7 @@ def assert_same(one, other, where: str = "") -> None:
 
 
 def trained_on(learn: Learner) -> dict:
-    "What becomes of a learner after more training; times of day left out."
+    """What becomes of a learner after more training; times of day left out."""
     learn.fit_one_cycle(2, 1e-2)
     result = state(learn)
     result["history"][3] = [row[:-1] for row in learn.recorder.history]
@@ -131,7 +131,7 @@ def trained_on(learn: Learner) -> dict:
 
 
 def at_call(k: int, action, function):
-    "The function, but its k-th call does something else."
+    """The function, but its k-th call does something else."""
     calls = 0
     def called(*args):
         nonlocal calls
@@ -150,7 +150,7 @@ def turn_into(value: float):
 
 @contextlib.contextmanager
 def ending(learn: Learner, how: str, k: int):
-    "Let the k-th batch end badly, then put the learner's own functions back."
+    """Let the k-th batch end badly, then put the learner's own functions back."""
     finish, loss_func, forward = learn.dls.train.finish, learn.loss_func, Body.forward
     if how == "interrupted in the loader":
         learn.dls.train.finish = at_call(k, interrupt, finish)
@@ -278,7 +278,7 @@ def test_a_copied_model_shares_nothing_that_trains(learn):
 
 
 def interrupted_at(learn: Learner, nth: int | None) -> int:
-    "Press Ctrl-C at the n-th line that lr_find's functions reach; returns how many were reached."
+    """Press Ctrl-C at the n-th line that lr_find's functions reach; returns how many were reached."""
     hooks = {"lr_find", "_check", "random_states", "untouched", "_range_test", "suggest"}
     holding, reached = "with interrupts_held():", 0  # that line changes what Ctrl-C does: a gap
     def trace(frame, event, argument):
@@ -328,7 +328,7 @@ def test_ctrl_c_gives_the_suggestions_of_the_points_so_far(pictures, capsys):
     assert (found.lrs, found.losses) == (whole.lrs[:30], whole.losses[:30])
     assert found.suggestions == suggest(whole.lrs[:30], whole.losses[:30],
                                         (minimum, steep, valley, slide))
-    assert "Stopped after 30 of 40 rates. The learner is as it was before." in capsys.readouterr().out
+    assert "Stopped after 30 of 40 rates; nothing is changed." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("how, said", [("interrupted in forward", "Stopped after 16 of 40"),
@@ -468,7 +468,7 @@ def fastai_slide(lrs: Tensor, losses: Tensor) -> float:
 
 
 def longest_run_by_trying_all(losses: list[float]) -> tuple[int, int]:
-    "Start and length of the first of the longest runs in which every loss is below the one before."
+    """Start and length of the first of the longest runs in which every loss is below the one before."""
     n = len(losses)
     runs = [(i, j) for i in range(n) for j in range(i + 1, n + 1)
             if all(losses[t] < losses[t - 1] for t in range(i + 1, j))]

@@ -63,7 +63,7 @@ def kept(learn, **options):
 
 
 def run(code: str, folder: Path) -> str:
-    "What a fresh process prints."
+    """What a fresh process prints."""
     done = subprocess.run([sys.executable, "-c", SCRIPT + code, str(folder)], capture_output=True,
                           text=True, timeout=300)
     assert not done.returncode, done.stderr
@@ -72,7 +72,7 @@ def run(code: str, folder: Path) -> str:
 
 @pytest.fixture
 def frozen_learner(small_learner):
-    "Learners that are alike, with a frozen body."
+    """Learners that are alike, with a frozen body."""
     def make(n=-1, **options):
         learn = small_learner(**options)
         learn.freeze_to(n)
@@ -200,7 +200,7 @@ def test_a_batchnorm_without_weights_that_trains_is_not_kept(frozen_learner):
 
 
 class TwoDoors(nn.Module):
-    "More than its parts one after another, but for its head."
+    """More than its parts one after another, but for its head."""
     def __init__(self, beside_the_head: bool):
         super().__init__()
         self.early, self.late = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)

@@ -19,7 +19,7 @@ LESSONS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
 
 
 def exported_modules() -> dict[str, str]:
-    "Module name by lesson name, in reading order."
+    """Module name by lesson name, in reading order."""
     modules = {}
     for lesson in LESSONS:
         for cell in nbformat.read(lesson, 4).cells:
@@ -29,11 +29,7 @@ def exported_modules() -> dict[str, str]:
 
 
 def code_lines(file: Path) -> int:
-    """Lines that hold code: no blank lines, comments or docstrings, nor the names nbdev lists.
-
-    A function's signature counts as one line, for it is spread over several to hold the comments
-    that describe its arguments.
-    """
+    """Lines that hold code: all but blank lines, comments and docstrings."""
     source = file.read_text()
     skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
                tokenize.ENCODING, tokenize.ENDMARKER)
@@ -44,10 +40,6 @@ def code_lines(file: Path) -> int:
         text = getattr(body[0], "value", None) if isinstance(body, list) and body else None
         if isinstance(text, ast.Constant) and isinstance(text.value, str):
             lines -= set(range(body[0].lineno, body[0].end_lineno + 1))
-        if isinstance(node, ast.FunctionDef):
-            lines -= set(range(node.lineno + 1, body[0].lineno))
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-            lines -= set(range(node.lineno, node.end_lineno + 1))
     return len(lines)
 
 
@@ -69,7 +61,7 @@ def test_the_exported_library_stays_small():
     lines = {name: code_lines(LIBRARY / f"{name}.py") for name in exported_modules().values()}
     laboratory = sum(lines[name] for name in ("precompute", "sweep", "widgets"))
     assert sum(lines.values()) - laboratory < 1400, lines
-    assert laboratory < 920, lines
+    assert laboratory < 950, lines
 
 
 def test_exported_functions_fit_on_a_screen():
@@ -90,6 +82,24 @@ def test_every_public_argument_and_result_is_typed():
                        if a.annotation is None and a.arg not in ("self", "cls")]
             assert not untyped, f"{module}.{node.name}: {untyped} have no type"
             assert node.returns is not None, f"{module}.{node.name} does not say what it returns"
+
+
+def test_a_list_of_arguments_in_a_docstring_is_that_of_the_signature():
+    listed = 0
+    for module in exported_modules().values():
+        for node in ast.walk(ast.parse((LIBRARY / f"{module}.py").read_text())):
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                continue
+            section = re.search(r"^Args:\n((?: +.*\n?)+)", ast.get_docstring(node) or "", re.M)
+            if section is None:
+                continue
+            maker = [n for n in getattr(node, "body", []) if getattr(n, "name", "") == "__init__"]
+            given = (maker[0] if maker else node).args
+            names = [a.arg for a in given.args + given.kwonlyargs if a.arg not in ("self", "cls")]
+            names += [f"**{given.kwarg.arg}"] if given.kwarg else []
+            assert re.findall(r"^    ([*\w]+):", section[1], re.M) == names, f"{module}.{node.name}"
+            listed += 1
+    assert listed > 60
 
 
 def test_library_and_readme_are_what_the_notebooks_say(tmp_path):

@@ -29,7 +29,7 @@ close = partial(pytest.approx, rel=1e-6, abs=0)
 
 
 def torch_rates(scheduler, steps: int, lr: float = 1.0, **options) -> tuple[list, list]:
-    "Rates and momenta that a PyTorch scheduler sets before each step."
+    """Rates and momenta that a PyTorch scheduler sets before each step."""
     opt = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.9)
     scheduler, rates, momenta = scheduler(opt, **options), [], []
     for step in range(steps):
@@ -204,8 +204,8 @@ def test_epochs_of_broken_multiples_count_when_they_come_out_whole():
 
 WRONG = {
     "progress is a step": (lambda: linear(5, 1, 0), "progress=5", "step / total_steps"),
-    "progress is below 0": (lambda: cosine(-0.01, 1, 0), "progress=-0.01", "from 0 to 1"),
-    "progress is no number": (lambda: one_cycle(math.nan), "progress=nan", "from 0 to 1"),
+    "progress is below 0": (lambda: cosine(-0.01, 1, 0), "progress=-0.01", "0 to 1"),
+    "progress is no number": (lambda: one_cycle(math.nan), "progress=nan", "0 to 1"),
     "progress is past the end": (lambda: sgdr(1.001), "progress=1.001", "step / total_steps"),
     "exponential to 0": (lambda: exponential(0.5, 1, 0), "end=0", "end=0.01"),
     "exponential from below 0": (lambda: exponential(0.5, -1, 1), "start=-1", "above 0"),
@@ -219,7 +219,7 @@ WRONG = {
     "half a step": (lambda: one_cycle(0.5, steps=2.5), "steps=2.5", "whole number"),
     "two momenta": (lambda: one_cycle_momentum(0.5, (0.9, 0.8)), "(0.9, 0.8)", "peak and end"),
     "one momentum": (lambda: one_cycle_momentum(0.5, 0.9), "moms=0.9", "(0.95, 0.85, 0.95)"),
-    "momentum 1": (lambda: one_cycle_momentum(0.5, (1, 0.8, 1)), "(1, 0.8, 1)", "not including 1"),
+    "momentum 1": (lambda: one_cycle_momentum(0.5, (1, 0.8, 1)), "(1, 0.8, 1)", "below 1"),
     "no cycles": (lambda: sgdr(0.5, n_cycles=0), "n_cycles=0", "n_cycles=3"),
     "a string of cycles": (lambda: sgdr_epochs("3"), "n_cycles='3'", "whole number"),
     "shrinking cycles": (lambda: sgdr(0.5, cycle_mult=0.5), "cycle_mult=0.5", "cycle_mult=2"),

@@ -17,7 +17,7 @@ def small_learner(**options):
 
 
 def everything(learn) -> list[torch.Tensor]:
-    "All that a later training depends on, as tensors."
+    """All that a later training depends on, as tensors."""
     return [*(value.clone() for value in learn.model.state_dict().values()),
             torch.get_rng_state(), learn.dls.train.generator.get_state(),
             torch.tensor([module.training for module in learn.model.modules()]),

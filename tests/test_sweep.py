@@ -25,7 +25,7 @@ RATES = np.geomspace(1e-5, 10, 64).tolist()
 
 
 class Rows:
-    "Features in memory, as a loader gives them."
+    """Features in memory, as a loader gives them."""
     def __init__(self, x: Tensor, y: Tensor, generator: torch.Generator | None = None):
         self.x, self.y, self.generator = x, y, generator
 
@@ -40,7 +40,7 @@ class Rows:
 
 
 def features(n: int, width: int) -> tuple[Tensor, Tensor]:
-    "Rows like a body's pooled features: sparse, positive, with a class in them, and noise."
+    """Rows like a body's pooled features: sparse, positive, with a class in them, and noise."""
     source = torch.Generator().manual_seed(1)
     centres = torch.randn(CLASSES, width, generator=source)
     y = torch.randint(CLASSES, (n,), generator=source)
@@ -49,7 +49,7 @@ def features(n: int, width: int) -> tuple[Tensor, Tensor]:
 
 def make_learner(hidden: int | None = None, dropout: float | None = None, width: int = FEATURES,
                  n: int = 400, **options) -> Learner:
-    "The same learner on features every time: create_head's layers after its pooling."
+    """The same learner on features every time: create_head's layers after its pooling."""
     x, y = features(n, width * (1 if hidden is None else 2))
     torch.manual_seed(0)
     model = nn.Sequential(*list(create_head(width, CLASSES, hidden))[1:])
@@ -70,7 +70,7 @@ def alone(learn: Learner, lr: float, epochs: int, **cycle) -> Learner:
 
 
 def assert_curve(curve: Tensor, losses: list[float], where: str) -> int:
-    "Equal to 1e-4 up to where the loss alone passes 4 times its start; returns how many steps."
+    """Equal to 1e-4 up to where the loss alone passes 4 times its start; returns how many steps."""
     end = next((i for i, loss in enumerate(losses) if not loss <= 4 * losses[0]), len(losses))
     torch.testing.assert_close(curve[:end].double(), torch.tensor(losses[:end]).double(), rtol=1e-4,
                                atol=1e-4, msg=lambda text: f"{where}: {text}")
@@ -84,13 +84,13 @@ def assert_same_ends(swept: Sweep, k: int, learn: Learner) -> None:
 
 
 def kept(learn: Learner) -> PrecomputedLearner:
-    "A learner on features, as `precompute` makes one."
+    """A learner on features, as `precompute` makes one."""
     return PrecomputedLearner(learn, learn.dls, learn.model)
 
 
 @pytest.mark.parametrize("classes, width", [(2, 64), (5, 320), (11, 1280), (37, 512)])
 def test_64_curves_are_those_of_learners_alone_where_rounding_errors_grow_too(classes, width):
-    "Rates near divergence, where a program that adds in another order is off by 1e-3 and more."
+    """Rates near divergence, where a program that adds in another order is off by 1e-3 and more."""
     def make() -> Learner:
         x, y = features(320, width)
         torch.manual_seed(classes)
@@ -201,7 +201,7 @@ def test_the_schedule_has_the_options_of_fit_one_cycle():
 
 
 class Elsewhere(nn.Module):
-    "One linear layer that is not simply applied: taking it for a linear head would be wrong."
+    """One linear layer that is not simply applied: taking it for a linear head would be wrong."""
     def __init__(self):
         super().__init__()
         self.linear = nn.Linear(64, CLASSES)

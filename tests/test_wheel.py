@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    "The wheel of the working tree, built without the network."
+    """The wheel of the working tree, built without the network."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".venv*", ".git", "build", "runs"))
@@ -24,7 +24,7 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory) -> dict[str, str]:
-    "An environment in which `transfer_lessons` is the wheel's, not this checkout's."
+    """An environment in which `transfer_lessons` is the wheel's, not this checkout's."""
     site = tmp_path_factory.mktemp("site")
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps",
                     "--target", site, wheel], check=True)

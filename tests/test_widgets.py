@@ -47,7 +47,7 @@ LRS = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 
 @pytest.fixture
 def sweep(small_learner):
-    "Five real runs of a small head."
+    """Five real runs of a small head."""
     learn = small_learner()
     learn.freeze()
     return sweep_lrs(learn, LRS, 2, suggest_funcs=())
@@ -55,7 +55,7 @@ def sweep(small_learner):
 
 @pytest.fixture
 def explorers(small_learner):
-    "One of each that asks Python."
+    """One of each that asks Python."""
     learn = small_learner()
     return [OneCycleExplorer(), CrossEntropyExplorer(), FreezeExplorer(learn),
             AugmentExplorer(learn.dls), LossCurves(learn),
@@ -63,7 +63,7 @@ def explorers(small_learner):
 
 
 def picture(data: bytes) -> np.ndarray:
-    "A PNG file's pixels; raises where it is none."
+    """A PNG file's pixels; raises where it is none."""
     return np.asarray(Image.open(io.BytesIO(data)).convert("L"))
 
 
@@ -121,7 +121,7 @@ def test_curves_that_are_no_number_any_more_are_json_all_the_same(sweep):
 
 
 class Tags(HTMLParser):
-    "The tags of a page and their attributes."
+    """The tags of a page and their attributes."""
     def __init__(self, page: str):
         super().__init__()
         self.found = []
@@ -380,14 +380,14 @@ def test_explorers_say_what_they_lack():
 # What they do with many events
 
 class Counting(Explorer):
-    "Counts how often it draws, and what."
+    """Counts how often it draws, and what."""
     def draw(self, figure, number):
         self.drawn = [*getattr(self, "drawn", []), number]
         return f"number {number}"
 
 
 def after(moves):
-    "An explorer whose slider was moved while an event loop ran."
+    """An explorer whose slider was moved while an event loop ran."""
     explorer = Counting(number=ipywidgets.IntSlider(max=500))
 
     async def run():

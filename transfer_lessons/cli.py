@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def save_plot(plot, file: Path, **options) -> None:
-    "Draw with `plot(**options)` and save what it drew."
+    """Draw with `plot(**options)` and save what it drew."""
     import matplotlib.pyplot as plt
     plot(**options)
     plt.gcf().savefig(file, dpi=110, bbox_inches="tight")
@@ -18,7 +18,7 @@ def save_plot(plot, file: Path, **options) -> None:
 
 
 def run(folder: Path, seed: int = 42) -> None:
-    "From pretrained weights to a fine-tuned model and its mistakes, offline."
+    """From pretrained weights to a fine-tuned model and its mistakes, offline."""
     print("== Reading the library", flush=True)
     import matplotlib
     matplotlib.use("Agg")
@@ -65,7 +65,7 @@ def run(folder: Path, seed: int = 42) -> None:
 
 
 def copy_lessons(folder: Path) -> None:
-    "Put the notebooks that came with the package into a folder, keeping those already there."
+    """Put the notebooks that came with the package into a folder, keeping those already there."""
     folder.mkdir(parents=True, exist_ok=True)
     for lesson in sorted(files("transfer_lessons.lessons").iterdir(), key=lambda file: file.name):
         target = folder / lesson.name
@@ -75,7 +75,7 @@ def copy_lessons(folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    "Entry point of the command `transfer-lessons`."
+    """Entry point of the command `transfer-lessons`."""
     parser = argparse.ArgumentParser(prog="transfer-lessons", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("run", help="train on the default pictures, offline")

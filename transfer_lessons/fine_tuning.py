@@ -4,28 +4,27 @@
 __all__ = []
 
 # %% ../nbs/09_fine_tuning.ipynb #cf4a344f
-import numbers
-
 from fastcore.basics import patch
 
 from .freezing import spread_lrs
 from .learner import Learner
-from .schedules import one_cycle
+from .schedules import check_count, one_cycle
 
 # %% ../nbs/09_fine_tuning.ipynb #7d0d79b6
 @patch
-def fine_tune(
-    self: Learner,
-    epochs: int,  # with every layer training
-    base_lr: float = 2e-3,  # the head's peak rate while the body is frozen; then half of it
-    freeze_epochs: int = 1,  # before, with the body frozen
-    lr_mult: float = 100.0,  # the earliest layers learn this many times slower than the head
-    pct_start: float = 0.3,  # share of the unfrozen steps that warm up
-    div: float = 5.0,  # the unfrozen rates start at their peak / div
-) -> None:
-    "Train the new head alone, then everything, early layers slowest (fastai's constants)."
-    if not isinstance(epochs, numbers.Integral) or epochs < 1:
-        raise ValueError(f"epochs={epochs}: give a whole number of epochs, 1 or more.")
+def fine_tune(self: Learner, epochs: int, base_lr: float = 2e-3, freeze_epochs: int = 1,
+              lr_mult: float = 100.0, pct_start: float = 0.3, div: float = 5.0) -> None:
+    """Train the new head alone, then everything, early layers slowest (fastai's constants).
+
+    Args:
+        epochs: with every layer training
+        base_lr: the head's peak rate while the body is frozen; then half of it
+        freeze_epochs: before, with the body frozen
+        lr_mult: the earliest layers learn this many times slower than the head
+        pct_start: share of the unfrozen steps that warm up
+        div: the unfrozen rates start at their peak / div
+    """
+    check_count("epochs", epochs)
     spread_lrs(base_lr, 1)  # what is wrong is said before an epoch is spent on the head
     rates = slice(base_lr / 2 / lr_mult, base_lr / 2)
     spread_lrs(rates, 2)

@@ -2,14 +2,13 @@
 
 # %% auto #0
 __all__ = ['adamw', 'cnn_learner', 'STAMP', 'set_rates', 'interrupts_held', 'modes_kept', 'accuracy', 'error_rate', 'Recorder',
-           'Progress', 'Learner', 'vision_learner', 'write_safely', 'read_checkpoint']
+           'Progress', 'Learner', 'vision_learner', 'write_safely', 'generators', 'read_checkpoint']
 
 # %% ../nbs/07_learner.ipynb #7810ccbc
 import contextlib
 import hashlib
 import json
 import math
-import numbers
 import os
 import re
 import signal
@@ -26,7 +25,6 @@ import matplotlib.pyplot as plt
 import safetensors.torch
 import torch
 from fastcore.basics import patch
-from matplotlib.axes import Axes
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -35,16 +33,19 @@ from .backbones import DEFAULT_ARCH, Arch, vision_model
 from .data import ImageDataLoaders, Loader, Pictures, Source, Table, show_pictures
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
 from .losses import cross_entropy, softmax
-from .schedules import one_cycle, one_cycle_momentum, sgdr, sgdr_epochs
+from .schedules import check_count, one_cycle, one_cycle_momentum, sgdr, sgdr_epochs
 
 # %% ../nbs/07_learner.ipynb #d13d8f47
 adamw = partial(torch.optim.AdamW, betas=(0.95, 0.99), eps=1e-5, weight_decay=0.01, fused=True)
 
-def set_rates(
-    opt: Optimizer, learning_rates: Sequence[float],  # one rate a parameter group
-    momentum: float | None,  # None leaves it alone
-) -> None:
-    "Give every layer group its learning rate and all of them the momentum, whatever the optimizer."
+def set_rates(opt: Optimizer, learning_rates: Sequence[float], momentum: float | None) -> None:
+    """Give every layer group its learning rate, and all the momentum, whatever the optimizer.
+
+    Args:
+        opt: any PyTorch optimizer
+        learning_rates: one rate a parameter group
+        momentum: None leaves it alone
+    """
     for group, lr in zip(opt.param_groups, learning_rates, strict=True):
         group["lr"] = lr
         if momentum is not None and "betas" in group:
@@ -55,7 +56,7 @@ def set_rates(
 # %% ../nbs/07_learner.ipynb #d65f587f
 @contextlib.contextmanager
 def interrupts_held() -> Iterator[None]:
-    "Ctrl-C waits until the block is through: what is inside happens as a whole or not at all."
+    """Ctrl-C waits until the block is through: what is inside happens as a whole or not at all."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Ctrl-C goes to the main thread only
         return
@@ -71,7 +72,7 @@ def interrupts_held() -> Iterator[None]:
 # %% ../nbs/07_learner.ipynb #0858724e
 @contextlib.contextmanager
 def modes_kept(model: nn.Module) -> Iterator[None]:
-    "Whatever happens inside, every layer ends in the mode (training or not) it was in."
+    """Whatever happens inside, every layer ends in the mode (training or not) it was in."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield
@@ -82,16 +83,16 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
 
 # %% ../nbs/07_learner.ipynb #ae375c8d
 def accuracy(logits: Tensor, targets: Tensor) -> float:
-    "The share (0 to 1) of pictures [N, classes] whose largest logit is that of their target [N]."
+    """The share (0 to 1) of pictures whose largest logit [N, classes] is their target's [N]."""
     return (logits.argmax(1) == targets).double().mean().item()
 
 def error_rate(logits: Tensor, targets: Tensor) -> float:
-    "The share (0 to 1) of pictures that are taken for another class than their target."
+    """The share (0 to 1) of pictures that are taken for another class than their target."""
     return 1 - accuracy(logits, targets)
 
 # %% ../nbs/07_learner.ipynb #85e071a0
 class Recorder:
-    "What happened in training, step by step and epoch by epoch."
+    """What happened in training, step by step and epoch by epoch."""
     def __init__(self) -> None:
         self.losses: list[float] = []  # training loss of each step
         self.lrs: list[list[float]] = []  # learning rate of each layer group at each step
@@ -100,7 +101,7 @@ class Recorder:
         self.ends: list[int] = []  # steps made when each epoch ended
 
     def end_step(self, loss: float, opt: Optimizer) -> None:
-        "Note a step's loss, and the rates and the momentum it was made with."
+        """Note a step's loss, and the rates and the momentum it was made with."""
         first = opt.param_groups[0]
         with interrupts_held():
             self.losses.append(loss)
@@ -108,7 +109,7 @@ class Recorder:
             self.moms.append(first["betas"][0] if "betas" in first else first.get("momentum", 0.0))
 
     def end_epoch(self, names: Sequence[str], values: Sequence) -> NamedTuple:
-        "Note an epoch's results as a row of the history."
+        """Note an epoch's results as a row of the history."""
         row = namedtuple("Epoch", names, rename=True)(*values)  # a lambda's name is no field's name
         with interrupts_held():
             self.history.append(row)
@@ -117,8 +118,8 @@ class Recorder:
 
 # %% ../nbs/07_learner.ipynb #287308ef
 @patch
-def plot_loss(self: Recorder, ax: Axes | None = None) -> None:
-    "Draw the training loss of every step and the validation loss of every epoch."
+def plot_loss(self: Recorder, ax: plt.Axes | None = None) -> None:
+    """Draw the training loss of every step and the validation loss of every epoch."""
     ax = ax or plt.subplots(figsize=(7, 3.5))[1]
     ax.plot(range(1, len(self.losses) + 1), self.losses, color="C0", lw=1, label="training")
     ax.plot(self.ends, [row.valid_loss for row in self.history], "o--", color="C1",
@@ -127,8 +128,8 @@ def plot_loss(self: Recorder, ax: Axes | None = None) -> None:
     ax.legend()
 
 @patch
-def plot_sched(self: Recorder, axes: Sequence[Axes] | None = None) -> None:
-    "Draw the learning rate of every layer group and the momentum, step by step."
+def plot_sched(self: Recorder, axes: Sequence[plt.Axes] | None = None) -> None:
+    """Draw the learning rate of every layer group and the momentum, step by step."""
     axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")[1] if axes is None else axes
     for i, rates in enumerate(zip(*self.lrs, strict=True)):
         axes[0].plot(rates, label=f"group {i}", color=f"C{i}", ls=("-", "--", ":")[i % 3])
@@ -139,41 +140,37 @@ def plot_sched(self: Recorder, axes: Sequence[Axes] | None = None) -> None:
 
 # %% ../nbs/07_learner.ipynb #7eaff55b
 class Progress:
-    "Shows a run as it goes: a table of epochs and, while one is under way, how far it is."
+    """Shows a run as it goes: a table of epochs and, while one is under way, how far it is."""
     def __init__(self, n_epoch: int = 1):
         self.rows, self.n_epoch, self.handle = Table(), n_epoch, None
         shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
         self.notebook = hasattr(shell, "kernel")
 
     def start(self, epoch: int, n_steps: int) -> None:
-        "An epoch begins."
+        """An epoch begins."""
         self.epoch, self.n_steps, self.done, self.shown = epoch, n_steps, 0, time.monotonic()
 
     def step(self) -> None:
-        "A step is made; four times a second it shows."
+        """A step is made; four times a second it shows."""
         self.done += 1
         if time.monotonic() - self.shown > 0.25:
             self.shown = time.monotonic()
             bar = (f"<progress value={self.done} max={self.n_steps}></progress>" if self.notebook
                    else f"[{'#' * (20 * self.done // self.n_steps):.<20}]")
-            self._show(f"epoch {self.epoch + 1} of {self.n_epoch} {bar} {self.done}/{self.n_steps}")
+            self.show(f"epoch {self.epoch + 1} of {self.n_epoch} {bar} {self.done}/{self.n_steps}")
 
 # %% ../nbs/07_learner.ipynb #5d10a301
 @patch
 def row(self: Progress, row: NamedTuple) -> None:
-    "An epoch is through."
+    """An epoch is through."""
     self.rows.append(row)
-    self._show()
+    self.show()
     if not self.notebook:
         print(*repr(self.rows).splitlines()[0 if len(self.rows) == 1 else -1:], sep="\n")
 
 @patch
-def close(self: Progress) -> None:
-    "The run is over: leave nothing but the table."
-    self._show()
-
-@patch
-def _show(self: Progress, where: str = "") -> None:
+def show(self: Progress, where: str = "") -> None:
+    """The table, and where the run is; when it is over, nothing but the table."""
     if self.notebook:
         from IPython.display import display
         table = (self.rows._repr_html_(), repr(self.rows)) if self.rows else ("", "")
@@ -187,15 +184,20 @@ def _show(self: Progress, where: str = "") -> None:
 
 # %% ../nbs/07_learner.ipynb #f2aadf72
 class Learner:
-    "A model, its data, its loss and what happened so far; the methods train it."
-    def __init__(
-        self, dls: ImageDataLoaders,
-        model: nn.Module,  # pictures [B, 3, H, W] in 0 to 1 -> logits [B, len(dls.vocab)]
-        loss_func: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
-        metrics: Callable | Sequence[Callable] = error_rate,  # one or several
-        opt_func: Callable[..., Optimizer] = adamw,  # parameter groups -> optimizer
-        path: str | os.PathLike = ".",  # checkpoints go to path/models
-    ):
+    """A model, its data, its loss and what happened so far; the methods train it.
+
+    Args:
+        dls: the data
+        model: pictures [B, 3, H, W] in 0 to 1 -> logits [B, len(dls.vocab)]
+        loss_func: logits, targets -> mean loss
+        metrics: one or several
+        opt_func: parameter groups -> optimizer
+        path: checkpoints go to path/models
+    """
+    def __init__(self, dls: ImageDataLoaders, model: nn.Module,
+                 loss_func: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+                 metrics: Callable | Sequence[Callable] = error_rate,
+                 opt_func: Callable[..., Optimizer] = adamw, path: str | os.PathLike = "."):
         self.dls, self.loss_func, self.opt_func, self.path = dls, loss_func, opt_func, Path(path)
         self.model = model.to(dls.device, memory_format=torch.channels_last)
         self.metrics = [metrics] if callable(metrics) else list(metrics or [])
@@ -208,34 +210,38 @@ class Learner:
         self.progress_type = Progress  # number of epochs -> what shows a training as it goes
 
     def freeze_to(self, n: int) -> None:
-        "Let the layer groups from the n-th on train, and no other; negative counts from the end."
+        """Let the layer groups from the n-th on train, no other; negative counts from the end."""
         freezing.freeze_to(self.model, n)
 
     def freeze(self) -> None:
-        "Let the head train, and nothing else."
+        """Let the head train, and nothing else."""
         self.freeze_to(-1)
 
     def unfreeze(self) -> None:
-        "Let every layer train."
+        """Let every layer train."""
         self.freeze_to(0)
 
     def create_opt(self) -> Optimizer:
-        "A new optimizer with one parameter group a layer group."
+        """A new optimizer with one parameter group a layer group."""
         return self.opt_func([{"params": group} for group in group_parameters(self.model)], lr=1e-3)
 
 # %% ../nbs/07_learner.ipynb #f33a3cc2
-def vision_learner(
-    dls: ImageDataLoaders, arch: Arch = DEFAULT_ARCH,  # a timm name, or a torchvision function
-    metrics: Callable | Sequence[Callable] = error_rate,
-    pretrained: bool = True,  # with weights learned on ImageNet, and the body frozen
-    hidden: int | None = 512,  # width of the head's hidden layer; None makes it one linear layer
-    **options: Any,  # of `Learner`
-) -> Learner:
-    "A learner with a pretrained, frozen body and a new head."
+def vision_learner(dls: ImageDataLoaders, arch: Arch = DEFAULT_ARCH,
+                   metrics: Callable | Sequence[Callable] = error_rate, pretrained: bool = True,
+                   hidden: int | None = 512, **options: Any) -> Learner:
+    """A learner with a pretrained, frozen body and a new head.
+
+    Args:
+        dls: the data; its classes make the width of the head
+        arch: a timm name, or a torchvision function
+        metrics: one or several, of (logits, targets)
+        pretrained: with weights learned on ImageNet, and the body frozen
+        hidden: width of the head's hidden layer; None makes it one linear layer
+        **options: of `Learner`
+    """
     model = vision_model(arch, len(dls.vocab), pretrained, hidden)
     learn = Learner(dls, model, metrics=metrics, **options)
-    if pretrained:
-        learn.freeze()
+    learn.freeze_to(-1 if pretrained else 0)
     return learn
 
 cnn_learner = vision_learner
@@ -243,7 +249,7 @@ cnn_learner = vision_learner
 # %% ../nbs/07_learner.ipynb #43cde08f
 @patch
 def forward(self: Learner, xb: Tensor) -> Tensor:
-    "The model's logits; raises `ValueError` where their number is not that of the classes."
+    """The model's logits; raises `ValueError` where their number is not that of the classes."""
     logits = self.model(xb)
     if logits.shape[-1] != len(self.dls.vocab):
         raise ValueError(f"The head gives {logits.shape[-1]} numbers a picture, but there are "
@@ -280,38 +286,52 @@ def train_step(self: Learner, xb: Tensor, yb: Tensor) -> float:
 # %% ../nbs/07_learner.ipynb #721ea12a
 @patch
 @torch.no_grad()
-def get_logits(
-    self: Learner, loader: Loader | None = None,  # None takes the validation pictures
-) -> tuple[Tensor, Tensor]:  # logits [N, classes] float32, targets [N] int64, both on the CPU
-    "What the model answers to every picture of a loader."
-    logits, targets = [], []
+def get_logits(self: Learner, loader: Loader | None = None) -> tuple[Tensor, Tensor]:
+    """What the model answers to every picture of a loader.
+
+    Args:
+        loader: None takes the validation pictures
+
+    Returns:
+        logits [N, classes] float32, targets [N] int64, both on the CPU
+    """
     with modes_kept(self.model):
         self.model.eval()
-        for xb, yb in self.dls.valid if loader is None else loader:
-            logits.append(self.forward(xb).cpu())
-            targets.append(yb.cpu())
+        answers = [(self.forward(xb).cpu(), yb.cpu())
+                   for xb, yb in (self.dls.valid if loader is None else loader)]
+    logits, targets = zip(*answers, strict=True)
     return torch.cat(logits), torch.cat(targets)
 
 @patch
-def get_preds(
-    self: Learner, loader: Loader | None = None,  # None takes the validation pictures
-) -> tuple[Tensor, Tensor]:  # probabilities [N, classes], targets [N] int64, both on the CPU
-    "Probabilities of every class for every picture of a loader, and the right answers."
+def get_preds(self: Learner, loader: Loader | None = None) -> tuple[Tensor, Tensor]:
+    """Probabilities of every class for every picture of a loader, and the right answers.
+
+    Args:
+        loader: None takes the validation pictures
+
+    Returns:
+        probabilities [N, classes], targets [N] int64, both on the CPU
+    """
     logits, targets = self.get_logits(loader)
     return softmax(logits), targets
 
 @patch
-def validate(
-    self: Learner, loader: Loader | None = None,  # None takes the validation pictures
-) -> tuple[float, ...]:  # loss, then a number a metric
-    "Loss and metrics over all pictures of a loader at once."
+def validate(self: Learner, loader: Loader | None = None) -> tuple[float, ...]:
+    """Loss and metrics over all pictures of a loader at once.
+
+    Args:
+        loader: None takes the validation pictures
+
+    Returns:
+        loss, then a number a metric
+    """
     answers = [part.to(self.dls.device) for part in self.get_logits(loader)]
     return tuple(float(measure(*answers)) for measure in (self.loss_func, *self.metrics))
 
 # %% ../nbs/07_learner.ipynb #c7013322
 @patch
 def _train_epoch(self: Learner, epoch: int, plan: Callable, progress: Progress) -> float:
-    "One pass over the training pictures; returns the mean loss."
+    """One pass over the training pictures; returns the mean loss."""
     n_steps, total = len(self.dls.train), 0.0
     train_mode(self.model)
     progress.start(epoch, n_steps)
@@ -334,7 +354,7 @@ def _train_epoch(self: Learner, epoch: int, plan: Callable, progress: Progress) 
 # %% ../nbs/07_learner.ipynb #cc856f4b
 @patch
 def _fit_epochs(self: Learner, epochs: range, plan: Callable, checkpoint: str | None) -> None:
-    "Train and validate epoch after epoch; leave everything in order, whatever ends it."
+    """Train and validate epoch after epoch; leave everything in order, whatever ends it."""
     names = [getattr(metric, "__name__", type(metric).__name__) for metric in self.metrics]
     names = ["epoch", "train_loss", "valid_loss", *names, "seconds"]
     settings = [dict(group) for group in self.opt.param_groups]
@@ -366,7 +386,7 @@ def _fit_epochs(self: Learner, epochs: range, plan: Callable, checkpoint: str | 
             f"bs={max(1, self.dls.bs // 2)}.")
     finally:
         with interrupts_held():
-            progress.close()
+            progress.show()
             self.opt.zero_grad(set_to_none=True)
             for group, before in zip(self.opt.param_groups, settings, strict=True):
                 group.update(before)
@@ -376,25 +396,27 @@ def _fit_epochs(self: Learner, epochs: range, plan: Callable, checkpoint: str | 
 
 # %% ../nbs/07_learner.ipynb #54b0d72c
 @patch
-def fit(
-    self: Learner, n_epoch: int,
-    lr: LearningRate = 1e-3,  # one for all; slice(first, last); slice(last); or one a layer group
-    schedule: Callable[[float], float] | None = None,  # progress 0 to 1 -> factor on the rates
-    momentum: Callable[[float], float] | None = None,  # progress 0 to 1 -> momentum
-    start_epoch: int = 0,  # go on after this many epochs of the same call, from a checkpoint
-    checkpoint: str | None = None,  # save under this name after every epoch
-) -> None:
+def fit(self: Learner, n_epoch: int, lr: LearningRate = 1e-3,
+        schedule: Callable[[float], float] | None = None,
+        momentum: Callable[[float], float] | None = None, start_epoch: int = 0,
+        checkpoint: str | None = None) -> None:
     """Train for some epochs, at a constant rate or along a schedule.
 
     Raises `ValueError` for bad arguments, `FloatingPointError` when the loss is no longer a number
     and, when memory runs out, the error it met with advice. Ctrl-C stops between two steps: history
     is kept, gradients are cleared.
+
+    Args:
+        n_epoch: passes over the training pictures
+        lr: one for all; slice(first, last); slice(last); or one a layer group
+        schedule: progress 0 to 1 -> factor on the rates
+        momentum: progress 0 to 1 -> momentum
+        start_epoch: go on after this many epochs of the same call, from a checkpoint
+        checkpoint: save under this name after every epoch
     """
-    if not isinstance(n_epoch, numbers.Integral) or n_epoch < 1:
-        raise ValueError(f"n_epoch={n_epoch!r}: give a whole number of epochs, 1 or more.")
+    check_count("n_epoch", n_epoch)
     if start_epoch not in range(n_epoch):
-        raise ValueError(f"start_epoch={start_epoch!r}: of {n_epoch} epochs, 0 to {n_epoch - 1} "
-                         "can be done already.")
+        raise ValueError(f"start_epoch={start_epoch!r}: give the epochs done, 0 to {n_epoch - 1}.")
     opt, n_steps = self.create_opt(), n_epoch * len(self.dls.train)
     learning_rates = spread_lrs(lr, len(opt.param_groups))
     set_rates(opt, learning_rates, None)
@@ -409,37 +431,54 @@ def fit(
 
 # %% ../nbs/07_learner.ipynb #ff6b9967
 @patch
-def fit_one_cycle(
-    self: Learner, n_epoch: int,
-    lr_max: LearningRate = 1e-3,  # the peak: one, a slice, or one a layer group
-    *, div: float = 25.0, div_final: float = 1e5,  # from lr_max / div to lr_max / div_final
-    pct_start: float = 0.25,  # share of the steps that warm up
-    moms: tuple[float, float, float] = (0.95, 0.85, 0.95),  # momentum at start, peak and end
-    start_epoch: int = 0, checkpoint: str | None = None,  # as for `fit`
-) -> None:
-    "Train with one rise and one long fall of the learning rate (Smith 2018, arXiv 1803.09820)."
+def fit_one_cycle(self: Learner, n_epoch: int, lr_max: LearningRate = 1e-3, *, div: float = 25.0,
+                  div_final: float = 1e5, pct_start: float = 0.25,
+                  moms: tuple[float, float, float] = (0.95, 0.85, 0.95), start_epoch: int = 0,
+                  checkpoint: str | None = None) -> None:
+    """Train with one rise and one long fall of the learning rate (Smith 2018, arXiv 1803.09820).
+
+    Args:
+        n_epoch: passes over the training pictures
+        lr_max: the peak: one, a slice, or one a layer group
+        div: it starts at lr_max / div
+        div_final: and ends at lr_max / div_final
+        pct_start: share of the steps that warm up
+        moms: momentum at start, peak and end
+        start_epoch: as for `fit`
+        checkpoint: as for `fit`
+    """
     cycle = dict(pct_start=pct_start, steps=n_epoch * len(self.dls.train))
     self.fit(n_epoch, lr_max, partial(one_cycle, div=div, div_final=div_final, **cycle),
              partial(one_cycle_momentum, moms=moms, **cycle), start_epoch, checkpoint)
 
 # %% ../nbs/07_learner.ipynb #2c8026d7
 @patch
-def fit_sgdr(
-    self: Learner, n_cycles: int, cycle_len: int = 1,  # epochs of the first cycle
-    lr_max: LearningRate = 1e-3,  # where every cycle starts: one, a slice, or one a layer group
-    cycle_mult: int = 2,  # each cycle lasts this many times the one before
-    start_epoch: int = 0, checkpoint: str | None = None,  # as for `fit`
-) -> None:
-    "Train with warm restarts: cosine falls, again and again (Loshchilov and Hutter 2017)."
+def fit_sgdr(self: Learner, n_cycles: int, cycle_len: int = 1, lr_max: LearningRate = 1e-3,
+             cycle_mult: int = 2, start_epoch: int = 0, checkpoint: str | None = None) -> None:
+    """Train with warm restarts: cosine falls, again and again (Loshchilov and Hutter 2017).
+
+    Args:
+        n_cycles: how many falls
+        cycle_len: epochs of the first cycle
+        lr_max: where every cycle starts: one, a slice, or one a layer group
+        cycle_mult: each cycle lasts this many times the one before
+        start_epoch: as for `fit`
+        checkpoint: as for `fit`
+    """
     self.fit(sgdr_epochs(n_cycles, cycle_len, cycle_mult), lr_max,
              partial(sgdr, n_cycles=n_cycles, cycle_mult=cycle_mult), None, start_epoch, checkpoint)
 
 # %% ../nbs/07_learner.ipynb #4abb3003
 @patch
-def predict(
-    self: Learner, source: Source,  # a file, or a Pillow image
-) -> tuple[str, int, Tensor]:  # class name, class number, probabilities [classes]
-    "What the model takes one picture for."
+def predict(self: Learner, source: Source) -> tuple[str, int, Tensor]:
+    """What the model takes one picture for.
+
+    Args:
+        source: a file, or a Pillow image
+
+    Returns:
+        class name, class number, probabilities [classes]
+    """
     one = Loader(Pictures([source], [0], self.dls.size), 1, self.dls.device)
     probabilities = self.get_preds(one)[0][0]
     number = int(probabilities.argmax())
@@ -447,12 +486,10 @@ def predict(
 
 @patch
 def show_results(self: Learner, max_n: int = 8) -> None:
-    "Draw validation pictures with what they are and what the model takes them for."
+    """Draw validation pictures with what they are and what the model takes them for."""
     every, vocab = self.dls.valid.pictures, self.dls.vocab
-    n = min(max_n, len(every))
-    chosen = [i * len(every) // n for i in range(n)]
-    few = Pictures([every.sources[i] for i in chosen], [every.targets[i] for i in chosen],
-                   every.size)
+    step = max(len(every) // max_n, 1)
+    few = Pictures(every.sources[::step][:max_n], every.targets[::step][:max_n], every.size)
     taken = self.get_preds(Loader(few, len(few), self.dls.device))[0].argmax(1).tolist()
     show_pictures([picture for picture, _ in few], [
         vocab[y] + (": right" if y == z else f", taken for {vocab[z]}")
@@ -460,14 +497,17 @@ def show_results(self: Learner, max_n: int = 8) -> None:
 
 @patch
 def summary(self: Learner, lr: LearningRate | None = None) -> Table:
-    "The model's layer groups: their blocks and sizes, whether they train, how fast at `lr`."
+    """The model's layer groups: their blocks and sizes, whether they train, how fast at `lr`."""
     return freezing.freeze_table(self.model, lr)
 
 # %% ../nbs/07_learner.ipynb #cc3268fd
-def write_safely(
-    file: Path, data: bytes | Iterable[bytes],  # all of it, or piece by piece
-) -> None:
-    "Write a file whole or not at all: whatever happens, a file that was there before survives."
+def write_safely(file: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a file whole or not at all: whatever happens, a file that was there before survives.
+
+    Args:
+        file: where to; missing folders are made
+        data: all of it, or piece by piece
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(file)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
@@ -484,7 +524,7 @@ def write_safely(
         part.unlink(missing_ok=True)
 
 def _remove_abandoned(file: Path) -> None:
-    "Delete what processes that are no more left half written beside a file."
+    """Delete what processes that are no more left half written beside a file."""
     for part in file.parent.glob(f".{file.name}.*.part"):
         with contextlib.suppress(OSError, ValueError):
             if os.name == "posix":  # elsewhere an open file cannot be deleted, so just try
@@ -496,26 +536,27 @@ def _remove_abandoned(file: Path) -> None:
 # %% ../nbs/07_learner.ipynb #3f83cff6
 STAMP = b"SHA-256 of the file with these 64 characters in the place of it."
 
-def _generators(learn: Learner) -> dict[str, torch.Generator]:
-    "Where training takes its chance from: order, augmentation, dropout."
-    found = {"torch": torch.default_generator, "loader": learn.dls.train.generator}
-    device = next(learn.model.parameters()).device
-    if device.type == "cuda":
-        found["cuda"] = torch.cuda.default_generators[device.index]
-    return found
+def generators(learn: Learner) -> dict[str, torch.Generator]:
+    """Where training takes its chance from, by name: order, augmentation, dropout."""
+    found = {"torch": torch.default_generator, "loader": learn.dls.train.generator,
+             "valid": learn.dls.valid.generator}
+    found |= {f"cuda {i}": chance for i, chance in enumerate(torch.cuda.default_generators)}
+    return {name: chance for name, chance in found.items() if chance is not None}
 
 # %% ../nbs/07_learner.ipynb #e841ae38
 def _checkpoint_file(learn: Learner, name: str) -> Path:
     return learn.path / "models" / f"{str(name).removesuffix('.safetensors')}.safetensors"
 
 @patch
-def save(
-    self: Learner, name: str,  # the file becomes path/models/name.safetensors
-    epoch: int | None = None,  # how many epochs of the call under way are done
-) -> Path:
-    "Save weights, optimizer, history and random states: tensors and JSON, no pickle."
+def save(self: Learner, name: str, epoch: int | None = None) -> Path:
+    """Save weights, optimizer, history and random states: tensors and JSON, no pickle.
+
+    Args:
+        name: the file becomes path/models/name.safetensors
+        epoch: how many epochs of the call under way are done
+    """
     tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
-    tensors |= {f"random.{key}": source.get_state() for key, source in _generators(self).items()}
+    tensors |= {f"random.{key}": source.get_state() for key, source in generators(self).items()}
     state = self.opt.state_dict()["state"] if self.opt else {}
     tensors |= {f"opt.{number}.{key}": value for number, values in state.items()
                 for key, value in values.items() if isinstance(value, Tensor)}
@@ -525,8 +566,7 @@ def save(
     info = {"vocab": self.dls.vocab, "epoch": epoch, "optimizer": type(self.opt).__name__,
             "trains": [parameter.requires_grad for parameter in self.model.parameters()],
             "recorder": recorded}
-    noted = {"info": json.dumps(info), "sha256": STAMP.decode()}
-    data = safetensors.torch.save(tensors, noted)
+    data = safetensors.torch.save(tensors, {"info": json.dumps(info), "sha256": STAMP.decode()})
     file = _checkpoint_file(self, name)
     write_safely(file, data.replace(STAMP, hashlib.sha256(data).hexdigest().encode(), 1))
     return file
@@ -561,7 +601,7 @@ def read_checkpoint(file: Path) -> tuple[dict[str, dict[str, Tensor]], dict]:
 # %% ../nbs/07_learner.ipynb #98db83c1
 @patch
 def load(self: Learner, name: str) -> Learner:
-    "Load the weights that `save` wrote under a name; nothing is changed unless all of them fit."
+    """Load the weights that `save` wrote under a name; nothing is changed unless all fit."""
     file = _checkpoint_file(self, name)
     pickled = Path(name).suffix in (".pt", ".pth", ".pkl") and not file.exists()
     parts, info = read_checkpoint(file.with_name(Path(name).name) if pickled else file)
@@ -582,7 +622,7 @@ def load(self: Learner, name: str) -> Learner:
 # %% ../nbs/07_learner.ipynb #9e4126e4
 @patch
 def _resume(self: Learner, opt: Optimizer, start_epoch: int) -> None:
-    "Put optimizer, what trains, history and random states back to where a checkpoint left them."
+    """Put optimizer, what trains, history and random states where a checkpoint left them."""
     parts, info = self.loaded or ({}, {"epoch": None, "optimizer": type(opt).__name__})
     if (info["epoch"], info["optimizer"]) != (start_epoch, type(opt).__name__):
         raise ValueError(f"start_epoch={start_epoch} with {type(opt).__name__} goes on from what "
@@ -598,7 +638,7 @@ def _resume(self: Learner, opt: Optimizer, start_epoch: int) -> None:
     opt.load_state_dict(state)
     for parameter, trains in zip(self.model.parameters(), info["trains"], strict=True):
         parameter.requires_grad_(trains)
-    for key, source in _generators(self).items():
+    for key, source in generators(self).items():
         if key in parts["random"]:
             source.set_state(parts["random"][key])
     rows = info["recorder"]["history"]

@@ -8,61 +8,74 @@ import torch
 from torch import Tensor
 
 # %% ../nbs/03_cross_entropy.ipynb #4202b800
-def sigmoid(
-    x: Tensor,  # scores of any shape
-) -> Tensor:  # the same shape, 0 to 1
-    "Turn each score into a probability of its own: 1 / (1 + exp(-x))."
+def sigmoid(x: Tensor) -> Tensor:
+    """Turn each score into a probability of its own: 1 / (1 + exp(-x)).
+
+    Args:
+        x: scores of any shape
+
+    Returns:
+        the same shape, 0 to 1
+    """
     below = torch.minimum(x, torch.zeros_like(x))  # unlike `clamp`, it has the right slope at 0
     return below.exp() / (1 + (-x.abs()).exp())
 
 # %% ../nbs/03_cross_entropy.ipynb #a36a1412
 def _float(x: Tensor) -> Tensor:
-    "Whole numbers and half precision as float32; float32 and float64 as they are."
+    """Whole numbers and half precision as float32; float32 and float64 as they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 def _shifted(logits: Tensor, dim: int) -> Tensor:
-    "The scores less the largest one along `dim`."
+    """The scores less the largest one along `dim`."""
     return _float(logits) - _float(logits.detach()).amax(dim, keepdim=True)
 
-def softmax(
-    logits: Tensor,  # scores of any shape
-    dim: int = -1,  # the dimension of the classes
-) -> Tensor:  # the same shape, 0 to 1, sums to 1 along `dim`
-    "Turn the scores of one item into probabilities of its classes; a row of only -inf gives NaN."
+def softmax(logits: Tensor, dim: int = -1) -> Tensor:
+    """Turn the scores of one item into probabilities of its classes; a row of only -inf gives NaN.
+
+    Args:
+        logits: scores of any shape
+        dim: the dimension of the classes
+
+    Returns:
+        the same shape, 0 to 1, sums to 1 along `dim`
+    """
     powers = _shifted(logits, dim).exp()
     return powers / powers.sum(dim, keepdim=True)
 
 # %% ../nbs/03_cross_entropy.ipynb #c144b7e5
-def log_softmax(
-    logits: Tensor,  # scores of any shape
-    dim: int = -1,  # the dimension of the classes
-) -> Tensor:  # the same shape, at most 0
-    "The logarithm of `softmax`, without a probability in between that could round to 0."
+def log_softmax(logits: Tensor, dim: int = -1) -> Tensor:
+    """The logarithm of `softmax`, without a probability in between that could round to 0.
+
+    Args:
+        logits: scores of any shape
+        dim: the dimension of the classes
+
+    Returns:
+        the same shape, at most 0
+    """
     shifted = _shifted(logits, dim)
     return shifted - shifted.exp().sum(dim, keepdim=True).log()
 
 # %% ../nbs/03_cross_entropy.ipynb #136ccf7e
 def _times(share: Tensor, values: Tensor) -> Tensor:
-    "The product, in which 0 times infinity is 0: what has no share costs nothing."
+    """The product, in which 0 times infinity is 0: what has no share costs nothing."""
     return share * torch.where((share == 0) & values.isinf(), 0.0, values)
 
 # %% ../nbs/03_cross_entropy.ipynb #0d0d8263
 def _class_dim(scores: Tensor, targets: Tensor, weight: Tensor | None) -> int:
-    "Where the classes are: dimension 1, or 0 for a single item. Raises for shapes that do not fit."
+    """Where the classes are: dimension 1, or 0 for one item. Raises for shapes that do not fit."""
     shape, dim = list(scores.shape), min(1, scores.dim() - 1)
     items = shape[:dim] + shape[dim + 1:]
     if list(targets.shape) != (shape if targets.is_floating_point() else items):
-        raise ValueError(f"Logits of shape {shape} go with whole-number labels of shape {items} or "
-                         f"probabilities of shape {shape}, not with targets of shape "
-                         f"{list(targets.shape)} and type {targets.dtype}.")
+        raise ValueError(f"Logits of shape {shape} want whole-number labels of shape {items}, or "
+                         f"probabilities {shape}, not {targets.dtype} of {list(targets.shape)}.")
     if weight is not None and list(weight.shape) != [shape[dim]]:
-        raise ValueError(f"{shape[dim]} classes want {shape[dim]} weights; weight has shape "
-                         f"{list(weight.shape)}.")
+        raise ValueError(f"weight has shape {list(weight.shape)}: give one a class, {shape[dim]}.")
     return dim
 
 # %% ../nbs/03_cross_entropy.ipynb #e21e81cd
 def _reduce(losses: Tensor, counts: Tensor, reduction: str) -> Tensor:
-    "One number from a loss an item; `counts` says how much each counts in the mean."
+    """One number from a loss an item; `counts` says how much each counts in the mean."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'reduction is {reduction!r}: give "mean", "sum" or "none".')
     if reduction == "mean" and not losses.numel():
@@ -73,28 +86,24 @@ def _reduce(losses: Tensor, counts: Tensor, reduction: str) -> Tensor:
     return losses.sum() / total.masked_fill(total == 0, torch.nan)
 
 # %% ../nbs/03_cross_entropy.ipynb #4030d010
-def _explain(
-    scores: Tensor, targets: Tensor, wrong: Tensor, counts: Tensor, dim: int
-) -> None:
-    "Raise an error that names why a loss is NaN, unless scores that are NaN made it so."
+def _explain(scores: Tensor, targets: Tensor, wrong: Tensor, counts: Tensor, dim: int) -> None:
+    """Raise an error that names why a loss is NaN, unless scores that are NaN made it so."""
     if wrong.any():
         n = scores.shape[dim]
         raise ValueError(f"Label {targets[wrong][0]} is out of range: there are {n} classes, "
                          f"0 to {n - 1}. Is the head as wide as the vocab?")
     lost = (scores == -torch.inf).all(dim)
     if lost.any():
-        raise ValueError(f"All logits of item {int(lost.flatten().nonzero()[0])} are -inf: that "
-                         "leaves it no class at all. Keep one of them finite.")
+        item = lost.flatten().int().argmax()
+        raise ValueError(f"All logits of item {item} are -inf: keep one of them finite.")
     if not counts.any():
         raise ValueError("No item counts: each label is ignored, or its class has weight 0, and "
                          "nothing has no mean. Check weight and ignore_index.")
 
 # %% ../nbs/03_cross_entropy.ipynb #360af611
-def _class_loss(
-    scores: Tensor, log_probs: Tensor, targets: Tensor, weight: Tensor | None,
-    label_smoothing: float, ignore_index: int, reduction: str,
-) -> Tensor:
-    "Minus the expected log-probability; the targets are labels or probabilities."
+def _class_loss(scores: Tensor, log_probs: Tensor, targets: Tensor, weight: Tensor | None,
+                label_smoothing: float, ignore_index: int, reduction: str) -> Tensor:
+    """Minus the expected log-probability; the targets are labels or probabilities."""
     dim = _class_dim(scores, targets, weight)
     n_classes, column = scores.shape[dim], (-1, *[1] * (scores.dim() - dim - 1))
     weights = log_probs.new_ones(1) if weight is None else weight.to(log_probs).view(column)
@@ -107,8 +116,7 @@ def _class_loss(
         ignored = targets == ignore_index
         wrong = ~ignored & ~shares.any(dim)
         counts = (shares * weights).sum(dim).masked_fill(ignored, 0)
-    if label_smoothing:
-        shares = (1 - label_smoothing) * shares + label_smoothing / n_classes
+    shares = (1 - label_smoothing) * shares + label_smoothing / n_classes
     losses = -_times(shares * weights, log_probs).sum(dim)
     losses = losses.masked_fill(ignored, 0).masked_fill(wrong, torch.nan)
     loss = _reduce(losses, counts, reduction)
@@ -117,35 +125,38 @@ def _class_loss(
     return loss
 
 # %% ../nbs/03_cross_entropy.ipynb #46651479
-def nll(
-    log_probs: Tensor,  # [N, C] or [N, C, d1, ...], or [C] for one item; from `log_softmax`
-    targets: Tensor,  # [N] or [N, d1, ...], or []; whole numbers from 0 to C - 1
-    *,
-    weight: Tensor | None = None,  # [C], how much each class counts
-    ignore_index: int = -100,  # items with this label do not count
-    reduction: str = "mean",  # "mean", "sum", or "none" for a loss an item
-) -> Tensor:
+def nll(log_probs: Tensor, targets: Tensor, *, weight: Tensor | None = None,
+        ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """Negative log-likelihood: minus the log-probability of each item's class.
 
     Raises `ValueError`, with the cause, for targets that do not fit and for a mean of nothing.
+
+    Args:
+        log_probs: [N, C] or [N, C, d1, ...], or [C] for one item; from `log_softmax`
+        targets: [N] or [N, d1, ...], or []; whole numbers from 0 to C - 1
+        weight: [C], how much each class counts
+        ignore_index: items with this label do not count
+        reduction: "mean", "sum", or "none" for a loss an item
     """
     return _class_loss(log_probs, log_probs, targets, weight, 0.0, ignore_index, reduction)
 
 # %% ../nbs/03_cross_entropy.ipynb #e5f2a9fb
-def cross_entropy(
-    logits: Tensor,  # scores, [N, C] or [N, C, d1, ...], or [C] for one item
-    targets: Tensor,  # labels [N] or [N, d1, ...] or []; or probabilities in the shape of `logits`
-    *,
-    weight: Tensor | None = None,  # [C], how much each class counts
-    label_smoothing: float = 0.0,  # share of the target spread over all classes, 0 to 1
-    ignore_index: int = -100,  # items with this label do not count
-    reduction: str = "mean",  # "mean", "sum", or "none" for a loss an item
-) -> Tensor:
+def cross_entropy(logits: Tensor, targets: Tensor, *, weight: Tensor | None = None,
+                  label_smoothing: float = 0.0, ignore_index: int = -100,
+                  reduction: str = "mean") -> Tensor:
     """How wrong scores are: 0 for sure and right, log(C) for not knowing, more for sure and wrong.
 
     Raises `ValueError`, with the cause, for a label out of range, targets that do not fit, an item
     whose logits are all -inf, and for a mean of nothing. Label smoothing is from Szegedy et
     al. 2015, "Rethinking the Inception Architecture", section 7.
+
+    Args:
+        logits: scores, [N, C] or [N, C, d1, ...], or [C] for one item
+        targets: labels [N] or [N, d1, ...] or []; or probabilities in the shape of `logits`
+        weight: [C], how much each class counts
+        label_smoothing: share of the target spread over all classes, 0 to 1
+        ignore_index: items with this label do not count
+        reduction: "mean", "sum", or "none" for a loss an item
     """
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing is {label_smoothing}: give a share, 0 to 1, say 0.1.")
@@ -154,26 +165,26 @@ def cross_entropy(
 
 # %% ../nbs/03_cross_entropy.ipynb #9d97de8c
 def _log_sigmoid(x: Tensor) -> Tensor:
-    "The logarithm of `sigmoid`, without a probability in between that could round to 0."
+    """The logarithm of `sigmoid`, without a probability in between that could round to 0."""
     return torch.minimum(x, torch.zeros_like(x)) - (-x.abs()).exp().log1p()
 
 # %% ../nbs/03_cross_entropy.ipynb #fb2230ac
-def binary_cross_entropy(
-    logits: Tensor,  # scores of any shape
-    targets: Tensor,  # the same shape, 0 (no) to 1 (yes)
-    *,
-    weight: Tensor | None = None,  # how much each score counts; broadcast to the shape of `logits`
-    pos_weight: Tensor | None = None,  # how much a yes counts against a no; broadcast likewise
-    reduction: str = "mean",  # "mean", "sum", or "none" for a loss a score
-) -> Tensor:
+def binary_cross_entropy(logits: Tensor, targets: Tensor, *, weight: Tensor | None = None,
+                         pos_weight: Tensor | None = None, reduction: str = "mean") -> Tensor:
     """How wrong scores are as answers to one yes-or-no question each; log(2) for not knowing.
 
     Raises `ValueError` for targets of another shape and for an empty batch.
+
+    Args:
+        logits: scores of any shape
+        targets: the same shape, 0 (no) to 1 (yes)
+        weight: how much each score counts; broadcast to the shape of `logits`
+        pos_weight: how much a yes counts against a no; broadcast likewise
+        reduction: "mean", "sum", or "none" for a loss a score
     """
     if targets.shape != logits.shape:
-        raise ValueError(f"Logits of shape {list(logits.shape)} want a yes (1) or no (0) for each; "
-                         f"targets have shape {list(targets.shape)}. For class numbers, there is "
-                         "cross_entropy.")
+        raise ValueError(f"Logits {list(logits.shape)}, targets {list(targets.shape)}: give a 1 "
+                         "(yes) or 0 (no) for each. For class numbers, there is cross_entropy.")
     x, yes = _float(logits), _float(targets)
     likely = yes if pos_weight is None else yes * pos_weight
     losses = -(_times(likely, _log_sigmoid(x)) + _times(1 - yes, _log_sigmoid(-x)))

@@ -18,31 +18,32 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from fastcore.basics import patch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from .freezing import spread_lrs, train_mode
-from .learner import Learner, Progress, Recorder, interrupts_held, set_rates
+from .learner import (Learner, Progress, Recorder, generators, interrupts_held,
+                                      set_rates)
 from .schedules import exponential
 
 # %% ../nbs/08_lr_finder.ipynb #acefa0ff
 Suggestion = Callable[[Sequence[float], Sequence[float]], float]  # rates, losses -> a rate
 
-def minimum(
-    lrs: Sequence[float],  # the rates that were tried, rising
-    losses: Sequence[float],  # smoothed, one a rate
-) -> float:
-    "A tenth of the rate at the lowest loss."
+def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
+    """A tenth of the rate at the lowest loss.
+
+    Args:
+        lrs: the rates that were tried, rising
+        losses: smoothed, one a rate
+    """
     return float(lrs[int(np.argmin(losses))]) / 10
 
 def steep(lrs: Sequence[float], losses: Sequence[float]) -> float:
-    "The rate at which the loss falls fastest, per step of ln(rate)."
+    """The rate at which the loss falls fastest, per step of ln(rate)."""
     slopes = np.diff(losses) / np.diff(np.log(lrs))
     return float(lrs[int(np.argmin(slopes))])
 
 # %% ../nbs/08_lr_finder.ipynb #86ff1c8e
 def _longest_fall(losses: Sequence[float]) -> tuple[int, int]:
-    "Where the longest run of ever lower losses starts, and how many points it has."
+    """Where the longest run of ever lower losses starts, and how many points it has."""
     lengths = [1]  # of the fall that ends at each point
     for before, loss in itertools.pairwise(losses):
         lengths.append(lengths[-1] + 1 if loss < before else 1)
@@ -50,18 +51,21 @@ def _longest_fall(losses: Sequence[float]) -> tuple[int, int]:
     return end + 1 - lengths[end], lengths[end]
 
 def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
-    "The rate half way down the longest fall: in the middle of its middle third."
+    """The rate half way down the longest fall: in the middle of its middle third."""
     start, length = _longest_fall(losses)
     return float(lrs[start + length // 3 + length // 6])
 
 # %% ../nbs/08_lr_finder.ipynb #0bc5c2cb
-def slide(
-    lrs: Sequence[float],
-    losses: Sequence[float],
-    gap: int = 15,  # points between the two slopes that are compared
-    threshold: float = 0.005,  # closer than this, the slopes count as equal
-) -> float:
-    "Coming from the right, the last rate before two slopes `gap` points apart become equal."
+def slide(lrs: Sequence[float], losses: Sequence[float], gap: int = 15,
+          threshold: float = 0.005) -> float:
+    """Coming from the right, the last rate before two slopes `gap` points apart become equal.
+
+    Args:
+        lrs: the rates that were tried, rising
+        losses: smoothed, one a rate
+        gap: points between the two slopes that are compared
+        threshold: closer than this, the slopes count as equal
+    """
     slopes, right = np.gradient(np.asarray(losses, float)), len(losses) - 1
     left = max(right - gap, 0)
     suggestion = float(lrs[left])
@@ -73,7 +77,7 @@ def slide(
 # %% ../nbs/08_lr_finder.ipynb #a55c48db
 @dataclass(repr=False)
 class LRFind:
-    "A range test: rates, losses, and what the rules suggest. It unpacks into the suggestions."
+    """A range test: rates, losses, and what the rules suggest. It unpacks into the suggestions."""
     lrs: list[float]
     losses: list[float]  # smoothed, one a rate
     suggestions: dict[str, float]  # by rule, in the order asked for
@@ -87,8 +91,8 @@ class LRFind:
 
 # %% ../nbs/08_lr_finder.ipynb #53f8f957
 @patch
-def plot(self: LRFind, ax: Axes | None = None) -> None:
-    "Draw loss against rate, with every rule's suggestion on the curve."
+def plot(self: LRFind, ax: plt.Axes | None = None) -> None:
+    """Draw loss against rate, with every rule's suggestion on the curve."""
     ax = ax or plt.subplots(figsize=(7, 3.5))[1]
     ax.plot(self.lrs, self.losses, color="0.3")
     for i, (name, lr) in enumerate(self.suggestions.items()):
@@ -101,12 +105,17 @@ def plot(self: LRFind, ax: Axes | None = None) -> None:
     if self.suggestions:
         ax.legend(title="suggestions")
 
-def plot_png(
-    plot: Callable[[Axes], None],  # draws on the axes it is given
-    figsize: tuple[float, float] = (7, 3.5),  # inches
-) -> bytes:  # of a PNG file
-    "Draw on a figure that no window shows and nobody has to close."
-    figure, buffer = Figure(figsize=figsize, layout="constrained"), io.BytesIO()
+def plot_png(plot: Callable[[plt.Axes], None], figsize: tuple[float, float] = (7, 3.5)) -> bytes:
+    """Draw on a figure that no window shows and nobody has to close.
+
+    Args:
+        plot: draws on the axes it is given
+        figsize: inches
+
+    Returns:
+        of a PNG file
+    """
+    figure, buffer = plt.Figure(figsize=figsize, layout="constrained"), io.BytesIO()
     plot(figure.add_subplot())
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
@@ -117,26 +126,23 @@ def _repr_png_(self: LRFind) -> tuple[bytes, dict[str, str]]:
 
 # %% ../nbs/08_lr_finder.ipynb #e444a7e7
 def random_states(learn: Learner) -> list[tuple[Callable, object]]:
-    "Every source of chance: the function that sets its state, and the state it is in."
+    """Every source of chance: the function that sets its state, and the state it is in."""
     states = [(random.setstate, random.getstate()),
               (np.random.set_state, np.random.get_state())]  # noqa: NPY002
     if learn.dls.device.type == "mps":
         states.append((torch.mps.set_rng_state, torch.mps.get_rng_state()))
-    for dice in (torch.default_generator, *torch.cuda.default_generators,
-                 learn.dls.train.generator, learn.dls.valid.generator):
-        states += [(dice.set_state, dice.get_state())] if dice is not None else []
-    return states
+    return states + [(dice.set_state, dice.get_state()) for dice in generators(learn).values()]
 
 # %% ../nbs/08_lr_finder.ipynb #c1e9acd5
 def _copied(model: torch.nn.Module) -> torch.nn.Module:
-    "A copy of the model. Results of a step that modules keep cannot be copied, so they are shared."
+    """A copy of the model; results of a step that modules keep cannot be copied: shared."""
     results = [value for module in model.modules() for value in vars(module).values()
                if isinstance(value, torch.Tensor) and not value.is_leaf]
     return copy.deepcopy(model, {id(value): value.detach() for value in results})
 
 @contextlib.contextmanager
 def untouched(learn: Learner) -> Iterator[Learner]:
-    "Lend a twin to train at will: the learner and all random states stay bit for bit as they are."
+    """Lend a twin to train at will: learner and random states stay bit for bit as they are."""
     chance, twin = random_states(learn), copy.copy(learn)
     twin.model, twin.opt, twin.recorder = _copied(learn.model), None, Recorder()
     try:
@@ -149,22 +155,27 @@ def untouched(learn: Learner) -> Iterator[Learner]:
 # %% ../nbs/08_lr_finder.ipynb #da1a6990
 RULES = minimum, steep, valley, slide  # those that are asked unless you say which
 
-def suggest(
-    lrs: list[float],
-    losses: list[float],  # smoothed; the first that is no number ends the curve
-    suggest_funcs: Sequence[Suggestion],
-) -> dict[str, float]:  # rate by name of the rule
-    "Ask every rule, leaving out 10 points at the start, unsettled, and 5 at the end, exploding."
+def suggest(lrs: list[float], losses: list[float],
+            suggest_funcs: Sequence[Suggestion]) -> dict[str, float]:
+    """Ask every rule, leaving out 10 points at the start, unsettled, and 5 at the end, exploding.
+
+    Args:
+        lrs: the rates that were tried, rising
+        losses: smoothed; the first that is no number ends the curve
+        suggest_funcs: rules, such as `minimum`
+
+    Returns:
+        rate by name of the rule
+    """
     finite = list(itertools.takewhile(math.isfinite, losses[10:-5]))
     if len(finite) < 2:
-        raise ValueError(f"{len(losses)} rates gave {len(finite)} points to look at: without the "
-                         "first 10 and the last 5 there must be 2. Let it run longer, or from a "
-                         "lower start_lr if the loss explodes.")
+        raise ValueError(f"{len(losses)} rates gave {len(finite)} points to look at, without the "
+                         "first 10 and last 5: let it run longer, or from a lower start_lr.")
     return {rule.__name__: float(rule(lrs[10:10 + len(finite)], finite)) for rule in suggest_funcs}
 
 # %% ../nbs/08_lr_finder.ipynb #46f9dc64
 def _range_test(learn: Learner, lrs: list[float], losses: list[float], progress: Progress) -> None:
-    "Train a twin, a batch a rate; append smoothed losses until one passes 4 times the best."
+    """Train a twin, a batch a rate; append smoothed losses until one passes 4 times the best."""
     batches = itertools.chain.from_iterable(itertools.repeat(learn.dls.train))
     average = 0.0
     with untouched(learn) as twin:
@@ -184,24 +195,24 @@ def _check(start_lr: float, end_lr: float, num_it: int, rules: list[Suggestion])
     if start_lr >= end_lr or not isinstance(num_it, int) or num_it < 20:
         raise ValueError(f"start_lr={start_lr}, end_lr={end_lr}, num_it={num_it!r}: the rate must "
                          "grow, over at least 20 batches. The usual: lr_find(1e-7, 10, 100).")
-    names = {getattr(rule, "__name__", None) for rule in rules} - {None}
-    if len(names) < len(rules):
+    if len({getattr(rule, "__name__", None) for rule in rules} - {None}) < len(rules):
         raise ValueError(f"suggest_funcs={rules!r}: give functions of (lrs, losses), each with a "
                          "name of its own, such as (minimum, valley).")
 
 # %% ../nbs/08_lr_finder.ipynb #697fba29
 @patch
-def lr_find(
-    self: Learner,
-    start_lr: float = 1e-7,
-    end_lr: float = 10.0,
-    num_it: int = 100,  # batches, one a rate
-    suggest_funcs: Suggestion | Sequence[Suggestion] = RULES,
-) -> LRFind:
+def lr_find(self: Learner, start_lr: float = 1e-7, end_lr: float = 10.0, num_it: int = 100,
+            suggest_funcs: Suggestion | Sequence[Suggestion] = RULES) -> LRFind:
     """Train a twin on batch after batch with a growing rate (Smith 2015, arXiv 1506.01186).
 
     Stops where the loss passes 4 times its best, or is no number. Ctrl-C ends it early with what
     there is so far. Raises `ValueError` for bad arguments, or too few points for a suggestion.
+
+    Args:
+        start_lr: the first rate
+        end_lr: where the rates lead
+        num_it: batches, one a rate
+        suggest_funcs: rules to ask, one or several
     """
     rules = [suggest_funcs] if callable(suggest_funcs) else list(suggest_funcs)
     _check(start_lr, end_lr, num_it, rules)
@@ -211,8 +222,7 @@ def lr_find(
     try:
         _range_test(self, lrs, losses, progress)
     except (FloatingPointError, KeyboardInterrupt) as end:
-        print(f"{str(end) or 'Stopped'} after {len(losses)} of {num_it} rates. "
-              "The learner is as it was before.")
+        print(f"{str(end) or 'Stopped'} after {len(losses)} of {num_it} rates; nothing is changed.")
     finally:
-        progress.close()
+        progress.show()
     return LRFind(lrs[:len(losses)], losses, suggest(lrs, losses, rules))

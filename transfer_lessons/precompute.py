@@ -36,7 +36,7 @@ WITHOUT_CHANCE = (nn.Identity, nn.Flatten, nn.ReLU, nn.AdaptiveAvgPool2d, nn.Ada
                   SelectAdaptivePool2d)  # nothing to learn, and in training as ever
 
 def _boundary(model: nn.Module, blocks: Sequence[nn.Module]) -> int:
-    "The number of the first block that training would change, or that answers differently then."
+    """Number of the first block that training would change, or that answers differently then."""
     with modes_kept(model):
         train_mode(model)
         moves = [any(p.requires_grad for p in block.parameters())
@@ -45,7 +45,7 @@ def _boundary(model: nn.Module, blocks: Sequence[nn.Module]) -> int:
 
 # %% ../nbs/10_precompute.ipynb #fd9a71bd
 def _blocks(module: nn.Module, x: Tensor) -> list[nn.Module]:
-    "A module's parts that, one after another, give what it gives for x; itself if there are none."
+    """A module's parts that, one after another, give what it gives for x; itself if it has none."""
     inputs, parts = [x], list(module.children())
     own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     if own or not parts or isinstance(module, WITHOUT_CHANCE):
@@ -61,14 +61,18 @@ def _blocks(module: nn.Module, x: Tensor) -> list[nn.Module]:
 
 # %% ../nbs/10_precompute.ipynb #7b4cc141
 @torch.no_grad()
-def split_frozen(
-    model: nn.Module,
-    xb: Tensor,  # some pictures [B, 3, H, W], to see that the parts make the whole
-) -> tuple[nn.Sequential, nn.Sequential]:  # what is frozen, and what comes after it: no copies
+def split_frozen(model: nn.Module, xb: Tensor) -> tuple[nn.Sequential, nn.Sequential]:
     """Cut a network before the first block that trains.
 
     Raises `ValueError` where nothing is frozen, nothing trains, or where the network is not blocks
     one after another.
+
+    Args:
+        model: a network as `layer_groups` takes it
+        xb: some pictures [B, 3, H, W], to see that the parts make the whole
+
+    Returns:
+        what is frozen, and what comes after it: no copies
     """
     trains = {parameter.requires_grad for parameter in model.parameters()}
     if trains != {True, False}:
@@ -88,8 +92,12 @@ def split_frozen(
 def _state(module: nn.Module) -> list[Tensor]:
     return [*module.parameters(), *module.buffers()]
 
-def weights_digest(module: nn.Module) -> str:  # 64 hexadecimal digits
-    "SHA-256 of what a module is: its layers, their weights and statistics."
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 of what a module is: its layers, their weights and statistics.
+
+    Returns:
+        64 hexadecimal digits
+    """
     digest = hashlib.sha256(repr(module).encode())
     for value in _state(module):
         digest.update(f"{value.dtype} {list(value.shape)}".encode())
@@ -98,7 +106,7 @@ def weights_digest(module: nn.Module) -> str:  # 64 hexadecimal digits
 
 # %% ../nbs/10_precompute.ipynb #fa595f8a
 class FrozenPart:
-    "The part of a network that does not train, and whether it is still what it was."
+    """The part of a network that does not train, and whether it is still what it was."""
     def __init__(self, body: nn.Sequential):
         self.body, self.digest, self.seen = body, weights_digest(body), self._versions(body)
 
@@ -107,7 +115,7 @@ class FrozenPart:
         return [(value.data_ptr(), value._version) for value in _state(body)]
 
     def check(self) -> None:
-        "Raise `RuntimeError` where it trains, or has other weights or statistics than at first."
+        """Raise `RuntimeError` where it trains, or has other weights or statistics than first."""
         if any(parameter.requires_grad for parameter in self.body.parameters()):
             raise RuntimeError(
                 "A layer whose activations are kept is no longer frozen, and would learn nothing "
@@ -122,13 +130,18 @@ class FrozenPart:
 # %% ../nbs/10_precompute.ipynb #74d62668
 @patch
 @torch.no_grad()
-def activations(
-    self: FrozenPart,
-    loader: Loader,
-    views: int = 1,  # passes over the pictures, each with other chances where it augments
-    seed: int = 0,  # of the chances
-) -> Iterator[Tensor]:  # [B, ...] float32, on the CPU
-    "What it gives for all pictures of a loader, batch after batch in file order."
+def activations(self: FrozenPart, loader: Loader, views: int = 1,
+                seed: int = 0) -> Iterator[Tensor]:
+    """What it gives for all pictures of a loader, batch after batch in file order.
+
+    Args:
+        loader: of pictures
+        views: passes over the pictures, each with other chances where it augments
+        seed: of the chances
+
+    Returns:
+        [B, ...] float32, on the CPU
+    """
     in_order, progress = copy.copy(loader), Progress()
     in_order.generator = None
     progress.start(0, views * len(in_order))
@@ -141,14 +154,19 @@ def activations(
                     yield self.body(xb).float().cpu()
                     progress.step()
     finally:
-        progress.close()
+        progress.show()
 
 # %% ../nbs/10_precompute.ipynb #717af928
-def keep(
-    batches: Iterator[Tensor],  # [B, ...] float32 each
-    n: int,  # rows of all batches together
-) -> Tensor:  # [n, ...] float32
-    "Put batches one below the other in memory, in room reserved for all of them at the first."
+def keep(batches: Iterator[Tensor], n: int) -> Tensor:
+    """Put batches one below the other in memory, in room reserved for all of them at the first.
+
+    Args:
+        batches: [B, ...] float32 each
+        n: rows of all batches together
+
+    Returns:
+        [n, ...] float32
+    """
     kept, start = None, 0
     for batch in batches:
         kept = batch.new_empty(n, *batch.shape[1:]) if kept is None else kept
@@ -157,13 +175,18 @@ def keep(
     return kept
 
 # %% ../nbs/10_precompute.ipynb #26355d05
-def cache_key(
-    frozen: FrozenPart,
-    loader: Loader,
-    views: int = 1,
-    seed: int = 0,  # of the augmentation
-) -> str:  # 64 hexadecimal digits
-    "SHA-256 of all that activations depend on: layers, weights, pictures, size, augmentation."
+def cache_key(frozen: FrozenPart, loader: Loader, views: int = 1, seed: int = 0) -> str:
+    """SHA-256 of all that activations depend on: layers, weights, pictures, size, augmentation.
+
+    Args:
+        frozen: what gives the activations
+        loader: of pictures
+        views: passes over the pictures
+        seed: of the augmentation
+
+    Returns:
+        64 hexadecimal digits
+    """
     pictures, chance = loader.pictures, None
     if loader.augment is not None:
         chance = [loader.augment, views, seed, loader.bs]
@@ -176,12 +199,17 @@ def cache_key(
     return digest.hexdigest()
 
 # %% ../nbs/10_precompute.ipynb #a81e278d
-def keep_in_file(
-    batches: Iterator[Tensor],  # [B, ...] float32 each
-    n: int,  # rows of all batches together
-    file: Path,  # a numpy file; one that is there is taken if its first batch is the same
-) -> Tensor:  # [n, ...] float32, read from the file when it is looked at
-    "Put batches one below the other in a file, written whole or not at all."
+def keep_in_file(batches: Iterator[Tensor], n: int, file: Path) -> Tensor:
+    """Put batches one below the other in a file, written whole or not at all.
+
+    Args:
+        batches: [B, ...] float32 each
+        n: rows of all batches together
+        file: a numpy file; one that is there is taken if its first batch is the same
+
+    Returns:
+        [n, ...] float32, read from the file when it is looked at
+    """
     first = next(batches)
     shape = (n, *first.shape[1:])
     with contextlib.suppress(OSError, ValueError, EOFError):
@@ -199,13 +227,14 @@ def keep_in_file(
 
 # %% ../nbs/10_precompute.ipynb #8559c02f
 class KeptLoader(Loader):
-    "Batches of kept activations: the pictures, their order and its chances are the live loader's."
-    def __init__(
-        self,
-        live: Loader,
-        kept: Tensor,  # [views * pictures, ...], view after view
-        frozen: FrozenPart,  # what gave the activations
-    ):
+    """Batches of kept activations: the pictures, their order and its chances are the live loader's.
+
+    Args:
+        live: the loader of the pictures
+        kept: [views * pictures, ...], view after view
+        frozen: what gave the activations
+    """
+    def __init__(self, live: Loader, kept: Tensor, frozen: FrozenPart):
         super().__init__(live.pictures, live.bs, live.device, live.generator)
         self.kept, self.frozen = kept, frozen
 
@@ -226,13 +255,14 @@ class KeptLoader(Loader):
 
 # %% ../nbs/10_precompute.ipynb #aa1d17ed
 class PrecomputedLearner(Learner):
-    "Trains the layers after the frozen ones on kept activations; they are the original's own."
-    def __init__(
-        self,
-        original: Learner,
-        dls: ImageDataLoaders,  # of activations
-        model: nn.Module,  # activations [B, ...] -> logits [B, classes]; parts of the original's
-    ):
+    """Trains the layers after the frozen ones on kept activations; they are the original's own.
+
+    Args:
+        original: the learner of the pictures
+        dls: of activations
+        model: activations [B, ...] -> logits [B, classes]; parts of the original's
+    """
+    def __init__(self, original: Learner, dls: ImageDataLoaders, model: nn.Module):
         super().__init__(dls, model, original.loss_func, original.metrics, original.opt_func,
                          original.path)
         groups = group_parameters(original.model)
@@ -243,18 +273,22 @@ class PrecomputedLearner(Learner):
 # %% ../nbs/10_precompute.ipynb #e872e2ca
 @patch
 def create_opt(self: PrecomputedLearner) -> Optimizer:
-    "A new optimizer with the original's layer groups, so that a slice means the same rates."
+    """A new optimizer with the original's layer groups, so that a slice means the same rates."""
     groups = [{"params": []} for _ in range(self.n_groups)]
     for parameter, place in zip(self.model.parameters(), self.places, strict=True):
         groups[place]["params"].append(parameter)
     return self.opt_func(groups, lr=1e-3)
 
 @patch
-def get_logits(
-    self: PrecomputedLearner,
-    loader: Loader | None = None,  # of notes, or of pictures; None takes the validation notes
-) -> tuple[Tensor, Tensor]:  # logits [N, classes] float32, targets [N] int64, both on the CPU
-    "Kept activations go through the trained layers, pictures through the whole network."
+def get_logits(self: PrecomputedLearner, loader: Loader | None = None) -> tuple[Tensor, Tensor]:
+    """Kept activations go through the trained layers, pictures through the whole network.
+
+    Args:
+        loader: of notes, or of pictures; None takes the validation notes
+
+    Returns:
+        logits [N, classes] float32, targets [N] int64, both on the CPU
+    """
     live = loader is not None and not isinstance(loader, KeptLoader)
     return self.original.get_logits(loader) if live else Learner.get_logits(self, loader)
 
@@ -263,7 +297,7 @@ _set_threads = getattr(ctypes.CDLL(torch._C.__file__), "MKL_Set_Num_Threads_Loca
 
 @patch
 def threads(self: PrecomputedLearner) -> contextlib.AbstractContextManager:
-    "One thread for products in a step that trains one linear layer; else as many as there are."
+    """One thread for products in a step that trains one linear layer; else as many as there are."""
     layers = [type(part) for part in self.model.modules() if [*part.parameters(recurse=False)]]
     stack = contextlib.ExitStack()
     if _set_threads and layers == [nn.Linear]:
@@ -272,34 +306,35 @@ def threads(self: PrecomputedLearner) -> contextlib.AbstractContextManager:
 
 @patch
 def train_step(self: PrecomputedLearner, xb: Tensor, yb: Tensor) -> float:
-    "One step of training; returns the loss."
+    """One step of training; returns the loss."""
     with self.threads():
         return Learner.train_step(self, xb, yb)
 
 # %% ../nbs/10_precompute.ipynb #37af8b02
 @patch
 def freeze_to(self: PrecomputedLearner, n: int) -> None:
-    "Freeze the original's groups; training says so where kept activations are of no use then."
+    """Freeze the original's groups; training says so where kept activations are of no use then."""
     self.original.freeze_to(n)
 
 @patch
 def summary(self: PrecomputedLearner, lr: LearningRate | None = None) -> Table:
-    "The layer groups of the original."
+    """The layer groups of the original."""
     return self.original.summary(lr)
 
 # %% ../nbs/10_precompute.ipynb #f93daab3
 @patch
-def precompute(
-    self: Learner,
-    views: int | None = None,  # augmented views to keep of each training picture
-    max_memory: int = 2 * 2**30,  # bytes; activations that take more go into files
-    folder: str | os.PathLike = f"{CACHE}/activations",  # of those files; delete it when you like
-) -> PrecomputedLearner:
+def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2**30,
+               folder: str | os.PathLike = f"{CACHE}/activations") -> PrecomputedLearner:
     """Run the frozen layers once, for a learner that trains the others on what they gave.
 
     Raises `ValueError` where augmentation is on and `views` is not given, or the other way round,
     and where nothing can be kept. What it returns raises `RuntimeError` before it would train on
     stale activations.
+
+    Args:
+        views: augmented views to keep of each training picture
+        max_memory: bytes; activations that take more go into files
+        folder: of those files; delete it when you like
     """
     _check_views(views, self.dls.train.augment)
     few, dls = copy.copy(self.dls.valid), copy.copy(self.dls)
@@ -325,7 +360,7 @@ def precompute(
 # %% ../nbs/10_precompute.ipynb #54f29283
 @patch
 def precompute(self: PrecomputedLearner, **options: Any) -> PrecomputedLearner:
-    "Run the original's frozen layers once more: those that are frozen now."
+    """Run the original's frozen layers once more: those that are frozen now."""
     return self.original.precompute(**options)
 
 def _check_views(views: int | None, augment: dict | None) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import torch
 from fastcore.basics import patch
-from matplotlib.axes import Axes
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -29,7 +28,7 @@ Step = Callable[[Tensor, Tensor, float, float], Tensor]  # xb, yb, factor, momen
 Answer = Callable[[Tensor], Tensor]  # xb -> logits [B, classes, K]
 
 def _linear_heads(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
-    "K linear heads, one behind the other; sums in a learner's order, so that every bit is its own."
+    """K linear heads, one behind the other; sums in a learner's order, for equal bits."""
     *front, linear = model_blocks(learn.model)
     front, settings, copies = nn.Sequential(*front), learn.create_opt().defaults, len(lrs)
     stacks = [[p.detach().expand(copies, *p.shape).clone() for p in linear.parameters()]]
@@ -60,13 +59,13 @@ def _linear_heads(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
 
 # %% ../nbs/11_lr_sweep.ipynb #f4e357c0
 def _stacked(value: Tensor, copies: int) -> Tensor:
-    "Copies one behind the other; a matrix lies turned in memory, as its slopes will."
+    """Copies one behind the other; a matrix lies turned in memory, as its slopes will."""
     turned = value.detach().mT if value.ndim == 2 else value.detach()
     stack = turned.expand(copies, *turned.shape).clone(memory_format=torch.contiguous_format)
     return stack.mT if value.ndim == 2 else stack
 
 def _stacked_heads(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
-    "K copies of whatever trains, BatchNorm's statistics too; the optimizer has a group a rate."
+    """K copies of whatever trains, BatchNorm's statistics too; the optimizer has a group a rate."""
     model, copies = learn.model, len(lrs)
     trains = {name: _stacked(value, copies).requires_grad_()
               for name, value in model.named_parameters() if value.requires_grad}
@@ -89,7 +88,7 @@ def _stacked_heads(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
 
 # %% ../nbs/11_lr_sweep.ipynb #d17709b3
 def _losses(loss_func: Callable, logits: Tensor, targets: Tensor) -> Tensor:
-    "The loss of each head: logits [N, classes, K] and targets [N] -> [K]."
+    """The loss of each head: logits [N, classes, K] and targets [N] -> [K]."""
     if loss_func is not cross_entropy:
         return torch.stack([loss_func(one, targets) for one in logits.unbind(-1)])
     each = targets[:, None].expand(-1, logits.shape[-1])
@@ -97,7 +96,7 @@ def _losses(loss_func: Callable, logits: Tensor, targets: Tensor) -> Tensor:
 
 # %% ../nbs/11_lr_sweep.ipynb #d15544ea
 def _is_linear(learn: Learner) -> bool:
-    "Is what trains one linear layer, with cross-entropy and AdamW?"
+    """Is what trains one linear layer, with cross-entropy and AdamW?"""
     *front, last = model_blocks(learn.model)
     opt, holders = learn.create_opt(), {type(module) for module in learn.model.modules()
                                         if any(module.children()) and n_parameters(module)}
@@ -111,7 +110,7 @@ def _is_linear(learn: Learner) -> bool:
 AT_ONCE = {"cpu": 2**21, "cuda": 2**28}  # numbers that train together: they should fit in the cache
 
 def _one_head(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
-    "A head that is trained by itself."
+    """A head that is trained by itself."""
     opt = learn.create_opt()
     def step(xb: Tensor, yb: Tensor, factor: float, momentum: float) -> Tensor:
         with getattr(learn, "threads", nullcontext)():
@@ -126,10 +125,9 @@ def _one_head(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
 # %% ../nbs/11_lr_sweep.ipynb #c2c89895
 Curves = tuple[Tensor, Tensor, Tensor]  # losses [K, T]; validation losses and error rates [K, E]
 
-def _train(
-    learn: Learner, lrs: list[float], plan: list[tuple[float, float]], progress: Progress
-) -> Curves:
-    "Train at K rates at once; the plan is a factor on the rates, and a momentum, a step."
+def _train(learn: Learner, lrs: list[float], plan: list[tuple[float, float]],
+           progress: Progress) -> Curves:
+    """Train at K rates at once; the plan is a factor on the rates, and a momentum, a step."""
     program = (_one_head if len(lrs) == 1 else
                _linear_heads if _is_linear(learn) else _stacked_heads)
     step, answer = program(learn, lrs)
@@ -148,7 +146,7 @@ def _train(
 
 # %% ../nbs/11_lr_sweep.ipynb #8d1b1597
 def _runner(learn: Learner, plan: list[tuple[float, float]]) -> Callable[[list[float]], Curves]:
-    "What trains at any rates from the learner's present state, now or later."
+    """What trains at any rates from the learner's present state, now or later."""
     chance, n_trained = random_states(learn), sum(
         parameter.numel() for parameter in learn.model.parameters() if parameter.requires_grad)
     at_once = max(1, AT_ONCE.get(learn.dls.device.type, 2**24) // n_trained)
@@ -165,14 +163,14 @@ def _runner(learn: Learner, plan: list[tuple[float, float]]) -> Callable[[list[f
                         put_back(state)
                     parts.append(_train(twin, lrs[first:first + at_once], plan, progress))
         finally:
-            progress.close()
+            progress.show()
         return tuple(torch.cat(rows) for rows in zip(*parts, strict=True))
     return run
 
 # %% ../nbs/11_lr_sweep.ipynb #c9fe1038
 @dataclass(repr=False, eq=False)
 class Sweep:
-    "Trainings that differ in nothing but their learning rate: K rates, T steps, E epochs."
+    """Trainings that differ in nothing but their learning rate: K rates, T steps, E epochs."""
     lrs: list[float]  # rising
     losses: Tensor  # [K, T], training loss of every step
     valid_losses: Tensor  # [K, E], after every epoch
@@ -185,16 +183,18 @@ class Sweep:
         return self.valid_losses.shape[1]
 
     @property
-    def valid_loss(self) -> Tensor:  # [K], after the last epoch
+    def valid_loss(self) -> Tensor:
+        """Validation loss of every rate after the last epoch, [K]."""
         return self.valid_losses[:, -1]
 
     @property
-    def error_rate(self) -> Tensor:  # [K], after the last epoch
+    def error_rate(self) -> Tensor:
+        """Error rate of every rate after the last epoch, [K]."""
         return self.error_rates[:, -1]
 
     @property
     def best(self) -> float:
-        "The rate with the lowest validation loss; NaN where none left a number."
+        """The rate with the lowest validation loss; NaN where none left a number."""
         rows = zip(self.valid_loss.tolist(), self.lrs, strict=True)
         return min((row for row in rows if math.isfinite(row[0])), default=[math.nan])[-1]
 
@@ -204,8 +204,8 @@ class Sweep:
 
 # %% ../nbs/11_lr_sweep.ipynb #a27df41e
 @patch
-def plot(self: Sweep, ax: Axes | None = None) -> None:
-    "Draw the final validation loss and error against the rate, with the finder's suggestions."
+def plot(self: Sweep, ax: plt.Axes | None = None) -> None:
+    """Draw the final validation loss and error against the rate, with the finder's suggestions."""
     ax = ax or plt.subplots(figsize=(7, 4.4), layout="constrained")[1]
     right = ax.twinx()
     ax.plot(self.lrs, self.valid_loss, color="0.2", label="validation loss")
@@ -227,21 +227,24 @@ def _repr_png_(self: Sweep) -> tuple[bytes, dict[str, str]]:
     return plot_png(self.plot, (7, 4.4)), {"alt": repr(self)}
 
 # %% ../nbs/11_lr_sweep.ipynb #82216930
-def sweep_lrs(
-    learn: Learner,  # on kept activations; any other with a frozen body is precomputed
-    lrs: Iterable[float] | float,
-    epochs: int,
-    *,
-    suggest_funcs: Suggestion | Iterable[Suggestion] = RULES,  # () asks none
-    div: float = 25.0,  # every run starts at its rate / div
-    div_final: float = 1e5,  # and ends at its rate / div_final
-    pct_start: float = 0.25,  # share of the steps that warm up
-    moms: tuple[float, float, float] = (0.95, 0.85, 0.95),  # momentum at start, peak and end
-) -> Sweep:
+def sweep_lrs(learn: Learner, lrs: Iterable[float] | float, epochs: int, *,
+              suggest_funcs: Suggestion | Iterable[Suggestion] = RULES, div: float = 25.0,
+              div_final: float = 1e5, pct_start: float = 0.25,
+              moms: tuple[float, float, float] = (0.95, 0.85, 0.95)) -> Sweep:
     """Train the head once a rate, all in one program, as `fit_one_cycle` would train each alone.
 
     The learner stays as it is. A rate that is too high gives a curve that diverges, not an error.
     Raises `ValueError` for rates that are not positive numbers and for epochs below 1.
+
+    Args:
+        learn: on kept activations; any other with a frozen body is precomputed
+        lrs: rates, or one
+        epochs: of every run
+        suggest_funcs: () asks none
+        div: every run starts at its rate / div
+        div_final: and ends at its rate / div_final
+        pct_start: share of the steps that warm up
+        moms: momentum at start, peak and end
     """
     lrs = [lrs] if isinstance(lrs, numbers.Real) else list(lrs)
     rules = [suggest_funcs] if callable(suggest_funcs) else list(suggest_funcs)
@@ -262,11 +265,12 @@ def sweep_lrs(
 
 # %% ../nbs/11_lr_sweep.ipynb #d3be3a5b
 @patch
-def train(
-    self: Sweep,
-    lr: float,
-) -> Sweep:  # with one more rate; this one stays as it is
-    "Train at one rate more, from the same start and with the same settings."
+def train(self: Sweep, lr: float) -> Sweep:
+    """Train at one rate more, from the same start and with the same settings.
+
+    Returns:
+        with one more rate; this one stays as it is
+    """
     lr, = spread_lrs(lr, 1)
     if lr in self.lrs:
         return self

@@ -45,13 +45,19 @@ from .schedules import one_cycle, one_cycle_momentum, sgdr
 from .sweep import Sweep
 
 # %% ../nbs/12_widgets.ipynb #53eb6242
-def judge_rates(
-    lrs: Sequence[float],  # rising
-    start_loss: float,  # before training
-    final_loss: Sequence[float],  # one a rate, on the validation pictures; NaN where it diverged
-    share: float = 0.9,  # a good rate brings the loss down by this share of what the best rate does
-) -> list[tuple[str, float]]:  # "too low", "good" or "too high", and the share it got, one a rate
-    "What became of every rate, against the best; NaN, and worse than no training, is too high."
+def judge_rates(lrs: Sequence[float], start_loss: float, final_loss: Sequence[float],
+                share: float = 0.9) -> list[tuple[str, float]]:
+    """What became of every rate, against the best; NaN, and worse than no training, is too high.
+
+    Args:
+        lrs: rising
+        start_loss: before training
+        final_loss: one a rate, on the validation pictures; NaN where it diverged
+        share: a good rate brings the loss down by this share of what the best rate does
+
+    Returns:
+        "too low", "good" or "too high", and the share it got, one a rate
+    """
     gains = (start_loss - np.nan_to_num(np.asarray(final_loss, float), nan=np.inf)).tolist()
     most, verdicts = max(gains), []
     for i, gain in enumerate(gains):
@@ -63,21 +69,26 @@ def judge_rates(
 
 # %% ../nbs/12_widgets.ipynb #cc894404
 def _number(lr: float) -> str:
-    "A rate in three digits, such as 3.16e-3."
+    """A rate in three digits, such as 3.16e-3."""
     return np.format_float_scientific(float(f"{lr:.2e}"), trim="-", exp_digits=1).replace("+", "")
 
 def _rounded(values: Tensor) -> list:
-    "Nested lists of five digits a number, which JSON takes; None where it is no finite number."
+    """Nested lists of five digits a number, which JSON takes; None where it is no finite number."""
     if values.dim():
         return [_rounded(part) for part in values]
     return float(f"{values:.5g}") if values.isfinite() else None
 
 # %% ../nbs/12_widgets.ipynb #f41dac05
-def scrubber_data(
-    sweep: Sweep,
-    start: float | None = None,  # the rate shown first; None: that of the lowest loss
-) -> dict[str, Any]:  # only what JSON has: text, finite numbers, None, lists
-    "All that a scrubber shows, rates rising: numbers, names, suggestions and verdicts."
+def scrubber_data(sweep: Sweep, start: float | None = None) -> dict[str, Any]:
+    """All that a scrubber shows, rates rising: numbers, names, suggestions and verdicts.
+
+    Args:
+        sweep: what `sweep_lrs` gave
+        start: the rate shown first; None: that of the lowest loss
+
+    Returns:
+        only what JSON has: text, finite numbers, None, lists
+    """
     first, final, verdicts = sweep.losses[:, 0].median().item(), sweep.valid_loss.tolist(), []
     best = sweep.lrs.index(sweep.best) if sweep.best in sweep.lrs else 0
     for truth, share in judge_rates(sweep.lrs, first, final):
@@ -100,12 +111,12 @@ def scrubber_data(
 _BLUE, _ORANGE, _GREY = "#2b8bd1", "#e06c15", "0.5"  # told apart by the colour-blind, and in print
 
 def _view(widget: widgets.Widget) -> dict[str, Any]:
-    "What a notebook needs to show a widget, whatever the version of ipywidgets."
+    """What a notebook needs to show a widget, whatever the version of ipywidgets."""
     return {"application/vnd.jupyter.widget-view+json": {
         "version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
 def _draw_scrubber(data: dict[str, Any], ax: Axes) -> None:
-    "The first view of a scrubber as a plot, for pages that run no script."
+    """The first view of a scrubber as a plot, for pages that run no script."""
     i, n_steps = data["start"], len(data["losses"][0])
     losses, valid = (np.array(data[name], float) for name in ("losses", "valid_losses"))
     steps = np.arange(1, n_steps + 1)
@@ -121,7 +132,7 @@ def _draw_scrubber(data: dict[str, Any], ax: Axes) -> None:
     ax.legend()
 
 def _file(picture: Image.Image, kind: str = "png", **options: Any) -> bytes:
-    "A picture as a file of this kind."
+    """A picture as a file of this kind."""
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -133,12 +144,12 @@ class LRScrubber:
     """Drag the learning rate and see what training with it came to: every tick is a real run.
 
     With a kernel, *train here* runs one more rate and adds its curve.
+
+    Args:
+        sweep: what `sweep_lrs` gave
+        start: the rate shown first; None: that of the lowest loss
     """
-    def __init__(
-        self,
-        sweep: Sweep,
-        start: float | None = None,  # the rate shown first; None: that of the lowest loss
-    ):
+    def __init__(self, sweep: Sweep, start: float | None = None):
         self.show(sweep, start)
         self.shown_at = None
         self.rate = widgets.FloatLogSlider(
@@ -150,18 +161,15 @@ class LRScrubber:
         self.box = widgets.HBox([self.rate, self.button])
         close_on_rerun(self.box)
 
-    def _repr_mimebundle_(
-        self,
-        include: Sequence[str] | None = None,
-        exclude: Sequence[str] | None = None,
-    ) -> tuple[dict[str, str], dict[str, Any]]:
+    def _repr_mimebundle_(self, include: Sequence[str] | None = None,
+                          exclude: Sequence[str] | None = None) -> tuple[dict, dict]:
         return ({"text/html": self._repr_html_(), "image/png": base64.b64encode(self.png).decode(),
                  "text/plain": self.alt}, {"image/png": {"alt": self.alt}})
 
 # %% ../nbs/12_widgets.ipynb #5d10a2f2
 @patch
 def show(self: LRScrubber, sweep: Sweep, start: float | None = None) -> None:
-    "Take over a sweep: its numbers, and the picture of its first view."
+    """Take over a sweep: its numbers, and the picture of its first view."""
     self.sweep, self.data = sweep, scrubber_data(sweep, start)
     plot = Image.open(io.BytesIO(plot_png(partial(_draw_scrubber, self.data), (7.2, 3.4))))
     few_colours = plot.convert("RGB").quantize(32, method=Image.Quantize.FASTOCTREE)
@@ -171,7 +179,7 @@ def show(self: LRScrubber, sweep: Sweep, start: float | None = None) -> None:
 
 @patch
 def train_here(self: LRScrubber, button: Any = None) -> None:
-    "Train at the rate that is set, and show it among the others."
+    """Train at the rate that is set, and show it among the others."""
     self.show(self.sweep.train(self.rate.value), self.rate.value)
     if self.shown_at is not None:
         self.shown_at.update(self._repr_mimebundle_()[0], raw=True)
@@ -198,13 +206,13 @@ def _ipython_display_(self: LRScrubber) -> None:
 _opened: dict[str, tuple[int, list[widgets.Widget]]] = {}  # by cell: its last run, what it opened
 
 def _family(widget: widgets.Widget) -> list[widgets.Widget]:
-    "A widget and all that exists only for it."
+    """A widget and all that exists only for it."""
     own = [getattr(widget, name, None) for name in ("layout", "style")]
     return [widget, *filter(None, own), *(
         member for child in getattr(widget, "children", ()) for member in _family(child))]
 
 def close_on_rerun(widget: widgets.Widget) -> None:
-    "Close what an earlier run of this cell opened; the next run will close this widget."
+    """Close what an earlier run of this cell opened; the next run will close this widget."""
     shell = get_ipython()
     if shell is None:
         return
@@ -228,7 +236,7 @@ target.setAttribute('data-lm-suppress-shortcuts', 'true')) ?? true">"""
 
 # %% ../nbs/12_widgets.ipynb #59770fdc
 class Explorer:
-    "Controls and a picture that follows them: `frame` draws what stays, once, and `draw` the rest."
+    """Controls and a picture that follows them: `frame` draws what stays, `draw` the rest."""
     figsize = 7.2, 3.0  # inches
     format = "png"  # while it moves; photographs are packed in a quarter of the time as "jpeg"
 
@@ -252,19 +260,23 @@ class Explorer:
         close_on_rerun(self.box)
 
     def frame(self, figure: Figure) -> None:
-        "Draw what stays whatever the controls say: axes, titles, limits. What is animated moves."
+        """Draw what stays for all values: axes, titles, limits; what is animated moves."""
 
     def draw(self, figure: Figure, **values: Any) -> str:
-        "Add what belongs to the values of the controls; return in words what the picture shows."
+        """Add what belongs to the controls' values; return in words what the picture shows."""
         raise NotImplementedError(f"{type(self).__name__} has no draw(figure, **values) yet.")
 
 # %% ../nbs/12_widgets.ipynb #ee005001
 @patch
-def paint(
-    self: Explorer,
-    **values: Any,  # of the controls
-) -> tuple[Image.Image, str]:  # RGB, and what it shows in words
-    "Make the picture for these values: the frame, and over it what `draw` adds."
+def paint(self: Explorer, **values: Any) -> tuple[Image.Image, str]:
+    """Make the picture for these values: the frame, and over it what `draw` adds.
+
+    Args:
+        **values: of the controls
+
+    Returns:
+        RGB, and what it shows in words
+    """
     def added() -> list[Artist]:
         children = [artist for place in self.places for artist in place.get_children()]
         return [artist for artist in children if artist not in self.stays]
@@ -282,7 +294,7 @@ def paint(
 # %% ../nbs/12_widgets.ipynb #5d10a313
 @patch
 def redraw(self: Explorer) -> None:
-    "Make the picture for the values that the controls have now, and show it."
+    """Make the picture for the values that the controls have now, and show it."""
     with _drawing:
         self.scheduled = False
         values = {name: control.value for name, control in self.controls.items()}
@@ -296,7 +308,7 @@ def redraw(self: Explorer) -> None:
 # %% ../nbs/12_widgets.ipynb #3df77ca0
 @patch
 def changed(self: Explorer, change: Any = None) -> None:
-    "A control moved: draw soon, and once for all moves that have come in by then."
+    """A control moved: draw soon, and once for all moves that have come in by then."""
     if not self.scheduled:
         try:
             asyncio.get_running_loop().call_later(0.002, self.redraw)
@@ -306,11 +318,8 @@ def changed(self: Explorer, change: Any = None) -> None:
 
 # %% ../nbs/12_widgets.ipynb #7e197bfc
 @patch
-def _repr_mimebundle_(
-    self: Explorer,
-    include: Sequence[str] | None = None,
-    exclude: Sequence[str] | None = None,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _repr_mimebundle_(self: Explorer, include: Sequence[str] | None = None,
+                      exclude: Sequence[str] | None = None) -> tuple[dict, dict]:
     if self.scheduled:
         self.redraw()
     png = base64.b64encode(_file(self.picture, optimize=True)).decode()
@@ -318,12 +327,17 @@ def _repr_mimebundle_(
             {"image/png": {"alt": self.says}})
 
 # %% ../nbs/12_widgets.ipynb #a854ac13
-def few_ticks(
-    figure: Figure,
-    n: int,
-    left: float = 0.09,  # margin for labels, as a share of the width
-) -> list[Axes]:  # n, side by side
-    "Axes that are quick to draw: placed by hand, with few ticks."
+def few_ticks(figure: Figure, n: int, left: float = 0.09) -> list[Axes]:
+    """Axes that are quick to draw: placed by hand, with few ticks.
+
+    Args:
+        figure: where to place them
+        n: how many
+        left: margin for labels, as a share of the width
+
+    Returns:
+        n, side by side
+    """
     axes = list(figure.subplots(1, n, squeeze=False)[0])
     figure.subplots_adjust(left, 0.17, 0.985, 0.88, wspace=0.22)
     for ax in axes:
@@ -332,24 +346,30 @@ def few_ticks(
 
 _label = partial(short_name, longest=16)
 
-def _slider(
-    text: str, value: float, low: float, high: float, step: float = 0.05, log: bool = False
-) -> widgets.Widget:
+def _slider(text: str, value: float, low: float, high: float, step: float = 0.05,
+            log: bool = False) -> widgets.Widget:
     kind = widgets.FloatLogSlider if log else widgets.FloatSlider
     return kind(value=value, min=low, max=high, step=step, description=text)
 
 # %% ../nbs/12_widgets.ipynb #10701060
-def cycle_curves(
-    kind: str,  # "one cycle" or "SGDR"
-    lr_max: float,
-    pct_start: float = 0.25,
-    div: float = 25.0,
-    div_final: float = 1e5,
-    moms: tuple[float, float] = (0.85, 0.95),  # lowest and highest momentum
-    n_cycles: int = 3,
-    cycle_mult: int = 2,
-) -> np.ndarray:  # [3, 241]: share of the training that is done, learning rate, momentum
-    "A schedule as curves; SGDR leaves the momentum alone."
+def cycle_curves(kind: str, lr_max: float, pct_start: float = 0.25, div: float = 25.0,
+                 div_final: float = 1e5, moms: tuple[float, float] = (0.85, 0.95),
+                 n_cycles: int = 3, cycle_mult: int = 2) -> np.ndarray:
+    """A schedule as curves; SGDR leaves the momentum alone.
+
+    Args:
+        kind: "one cycle" or "SGDR"
+        lr_max: the highest rate
+        pct_start: as for `one_cycle`
+        div: as for `one_cycle`
+        div_final: as for `one_cycle`
+        moms: lowest and highest momentum
+        n_cycles: as for `sgdr`
+        cycle_mult: as for `sgdr`
+
+    Returns:
+        [3, 241]: share of the training that is done, learning rate, momentum
+    """
     done, (low, high) = np.linspace(0, 1, 241), moms
     if kind == "SGDR":
         rates = [sgdr(t, lr_max, n_cycles=n_cycles, cycle_mult=cycle_mult) for t in done]
@@ -360,7 +380,7 @@ def cycle_curves(
 
 # %% ../nbs/12_widgets.ipynb #5a8eb419
 class OneCycleExplorer(Explorer):
-    "Shape the learning rate and the momentum of a training: one cycle, or SGDR's restarts."
+    """Shape the learning rate and the momentum of a training: one cycle, or SGDR's restarts."""
     def __init__(self, lr_max: float = 1e-2):  # the peak at first
         lr_max, = spread_lrs(lr_max, 1)
         power, self.before = math.log10(lr_max), cycle_curves("one cycle", lr_max)
@@ -378,7 +398,7 @@ class OneCycleExplorer(Explorer):
 # %% ../nbs/12_widgets.ipynb #5d10a2f4
 @patch
 def frame(self: OneCycleExplorer, figure: Figure) -> None:
-    "Two axes with the schedule that one starts with; those of the rates follow its peak."
+    """Two axes with the schedule that one starts with; those of the rates follow its peak."""
     self.now, (left, right) = [], few_ticks(figure, 2)
     for ax, before, name in zip((left, right), self.before[1:], ("learning rate", "momentum"),
                                 strict=True):
@@ -392,7 +412,7 @@ def frame(self: OneCycleExplorer, figure: Figure) -> None:
 # %% ../nbs/12_widgets.ipynb #5d10a2f6
 @patch
 def draw(self: OneCycleExplorer, figure: Figure, kind: str, **values: Any) -> str:
-    "Draw rate and momentum over the schedule that one starts with."
+    """Draw rate and momentum over the schedule that one starts with."""
     for name, control in [*self.controls.items()][2:]:  # the first two belong to both
         control.layout.display = None if ("cycle" in name) == (kind == "SGDR") else "none"
     done, rates, momentum = cycle_curves(kind, **values)
@@ -404,11 +424,17 @@ def draw(self: OneCycleExplorer, figure: Figure, kind: str, **values: Any) -> st
             f"{done[rates.argmax()]:.0%} of the training to {_number(rates[-1])}.")
 
 # %% ../nbs/12_widgets.ipynb #c89e106d
-def cross_entropy_parts(
-    logits: Sequence[float],  # one a class
-    target: int,  # the right class
-) -> tuple[np.ndarray, float, np.ndarray]:  # probabilities, loss, gradient of the loss by logit
-    "What cross-entropy makes of the scores of one picture."
+def cross_entropy_parts(logits: Sequence[float],
+                        target: int) -> tuple[np.ndarray, float, np.ndarray]:
+    """What cross-entropy makes of the scores of one picture.
+
+    Args:
+        logits: one a class
+        target: the right class
+
+    Returns:
+        probabilities, loss, gradient of the loss by logit
+    """
     scores = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     loss = cross_entropy(scores, torch.tensor(target))
     loss.backward()
@@ -416,13 +442,15 @@ def cross_entropy_parts(
 
 # %% ../nbs/12_widgets.ipynb #f49bc96b
 class CrossEntropyExplorer(Explorer):
-    "Move the logits of one picture and its target: probabilities, loss and gradient follow."
-    def __init__(
-        self,
-        logits: Sequence[float] = (2.0, 1.0, -1.0),  # one a class
-        target: int = 0,  # the right class
-        vocab: Sequence[str] | None = None,  # class names; None numbers them
-    ):
+    """Move the logits of one picture and its target: probabilities, loss and gradient follow.
+
+    Args:
+        logits: one a class
+        target: the right class
+        vocab: class names; None numbers them
+    """
+    def __init__(self, logits: Sequence[float] = (2.0, 1.0, -1.0), target: int = 0,
+                 vocab: Sequence[str] | None = None):
         logits = [round(float(logit), 1) for logit in logits]
         self.vocab = [f"class {i}" for i in range(len(logits))] if vocab is None else list(vocab)
         if not len(self.vocab) == len(logits) > target >= 0:
@@ -438,7 +466,7 @@ class CrossEntropyExplorer(Explorer):
 # %% ../nbs/12_widgets.ipynb #5d10a2f8
 @patch
 def frame(self: CrossEntropyExplorer, figure: Figure) -> None:
-    "Axes for logits, probabilities and gradient, a row a class."
+    """Axes for logits, probabilities and gradient, a row a class."""
     axes, names = few_ticks(figure, 3, left=0.16), [_label(name) for name in self.vocab]
     for ax, title, low, high in zip(axes, ("logits", "probabilities", "gradient"),
                                     (-1.5 * self.most, 0, -1.8), (1.5 * self.most, 1.3, 1.8),
@@ -450,7 +478,7 @@ def frame(self: CrossEntropyExplorer, figure: Figure) -> None:
 
 @patch
 def draw(self: CrossEntropyExplorer, figure: Figure, target: int, **logits: float) -> str:
-    "Draw logits, probabilities and gradient as bars, the right class in another colour."
+    """Draw logits, probabilities and gradient as bars, the right class in another colour."""
     scores = list(logits.values())
     probabilities, loss, gradient = cross_entropy_parts(scores, target)
     for ax, bars, values in zip(figure.axes, self.bars, (scores, probabilities, gradient),
@@ -464,10 +492,12 @@ def draw(self: CrossEntropyExplorer, figure: Figure, target: int, **logits: floa
             f"-log({likely}) = {loss:.4g}.")
 
 # %% ../nbs/12_widgets.ipynb #e110d363
-def measure_steps(
-    learn: Learner,
-) -> list[float]:  # seconds a training step takes after freeze_to(0), freeze_to(1), ...
-    "Let a twin make three steps for every boundary, and take the quickest; the learner stays."
+def measure_steps(learn: Learner) -> list[float]:
+    """Let a twin make three steps for every boundary, and take the quickest; the learner stays.
+
+    Returns:
+        seconds a training step takes after freeze_to(0), freeze_to(1), ...
+    """
     learn = getattr(learn, "original", learn)  # a precomputed learner's boundary is the original's
     seconds, (xb, yb) = [], learn.dls.one_batch()
     for n in range(len(group_parameters(learn.model))):
@@ -483,12 +513,13 @@ def measure_steps(
 
 # %% ../nbs/12_widgets.ipynb #a381d9c4
 class FreezeExplorer(Explorer):
-    "Slide the freeze boundary: what trains, how fast it learns, and what a step costs."
-    def __init__(
-        self,
-        learn: Learner,
-        lr: LearningRate = slice(1e-5, 1e-3),  # spread over the layer groups
-    ):
+    """Slide the freeze boundary: what trains, how fast it learns, and what a step costs.
+
+    Args:
+        learn: its groups are shown, and their steps timed
+        lr: spread over the layer groups
+    """
+    def __init__(self, learn: Learner, lr: LearningRate = slice(1e-5, 1e-3)):
         learn = getattr(learn, "original", learn)
         self.times = [1000 * seconds for seconds in measure_steps(learn)]
         self.sizes = [sum(p.numel() for p in group) for group in group_parameters(learn.model)]
@@ -498,7 +529,7 @@ class FreezeExplorer(Explorer):
 # %% ../nbs/12_widgets.ipynb #5d10a2fa
 @patch
 def frame(self: FreezeExplorer, figure: Figure) -> None:
-    "Axes for the sizes of the groups and for the times of a step."
+    """Axes for the sizes of the groups and for the times of a step."""
     self.bars, places = [], range(len(self.sizes))
     for ax, values, title, label, space, below in zip(
             few_ticks(figure, 2, left=0.02), (self.sizes, self.times),
@@ -512,7 +543,7 @@ def frame(self: FreezeExplorer, figure: Figure) -> None:
 
 @patch
 def draw(self: FreezeExplorer, figure: Figure, n: int) -> str:
-    "Draw the groups, in colour where they train, and the time of a step for every n."
+    """Draw the groups, in colour where they train, and the time of a step for every n."""
     sizes, (parameters, steps) = self.sizes, self.bars
     for i, lr in enumerate(self.rates):
         state = "frozen" if i < n else f"rate {_number(lr)}"
@@ -523,29 +554,37 @@ def draw(self: FreezeExplorer, figure: Figure, n: int) -> str:
             f"takes {self.times[n]:.0f} ms.")
 
 # %% ../nbs/12_widgets.ipynb #882abb50
-def augmented_views(
-    picture: Tensor,  # [3, S, S], uint8
-    n: int = 8,
-    seed: int = 0,
-    **changes: Any,  # of `augment_batch`
-) -> Tensor:  # [n, 3, size, size], float, 0 to 1
-    "Augment one picture n times, the same way for the same seed."
+def augmented_views(picture: Tensor, n: int = 8, seed: int = 0, **changes: Any) -> Tensor:
+    """Augment one picture n times, the same way for the same seed.
+
+    Args:
+        picture: [3, S, S], uint8
+        n: how many views
+        seed: of the chances
+        **changes: of `augment_batch`
+
+    Returns:
+        [n, 3, size, size], float, 0 to 1
+    """
     dice = torch.Generator().manual_seed(seed)
     return augment_batch((picture.float() / 255).repeat(n, 1, 1, 1), dice, **changes)
 
 # %% ../nbs/12_widgets.ipynb #a95d27c3
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    "The font of Matplotlib's plots, in pixels."
+    """The font of Matplotlib's plots, in pixels."""
     return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
 
-def _sheet(
-    size: tuple[int, int],  # pixels, width and height
-    tiles: Sequence[tuple[Tensor, str, tuple[int, int, int, int]]],  # left, top, width and height
-    text: int,  # size of what is written above every picture, in pixels
-    title: str = "",
-) -> Image.Image:
-    "Pictures [3, H, W], uint8 or 0 to 1, on white, each at its place with its name above it."
+def _sheet(size: tuple[int, int], tiles: Sequence[tuple[Tensor, str, tuple[int, int, int, int]]],
+           text: int, title: str = "") -> Image.Image:
+    """Pictures [3, H, W], uint8 or 0 to 1, on white, each at its place with its name above it.
+
+    Args:
+        size: pixels, width and height
+        tiles: left, top, width and height
+        text: size of what is written above every picture, in pixels
+        title: what stands above all of them
+    """
     sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
     pen.text((size[0] / 2, 8), title, "black", _font(14), "ma")
@@ -556,7 +595,7 @@ def _sheet(
 
 # %% ../nbs/12_widgets.ipynb #dd86b08d
 class AugmentExplorer(Explorer):
-    "One training picture and what augmentation makes of it; a slider a transform."
+    """One training picture and what augmentation makes of it; a slider a transform."""
     figsize, format = (7.2, 2.7), "jpeg"
 
     def __init__(self, dls: ImageDataLoaders):
@@ -569,7 +608,7 @@ class AugmentExplorer(Explorer):
             seed=widgets.IntSlider(max=20, description="throw of the dice"))
 
     def paint(self, number: int, seed: int, **changes: Any) -> tuple[Image.Image, str]:
-        "The picture large, and eight views of it in two rows."
+        """The picture large, and eight views of it in two rows."""
         picture, target = self.dls.train.pictures[number]
         views = augmented_views(picture, 8, seed, size=self.dls.size, **changes)
         name, grid = self.dls.vocab[target], make_grid(views, nrow=4, padding=2, pad_value=0.5)
@@ -579,25 +618,32 @@ class AugmentExplorer(Explorer):
                 f"Picture {number}, {name}: as it is, and augmented eight times.")
 
 # %% ../nbs/12_widgets.ipynb #3a903879
-def confusion_cell(
-    targets: Tensor,  # [N], class numbers: what pictures are
-    predicted: Tensor,  # [N], class numbers: what they are taken for
-    losses: Tensor,  # [N]
-    cell: tuple[int, int],  # class numbers: row and column of the confusion matrix
-) -> list[int]:  # numbers of the pictures in it, largest loss first
-    "Which pictures of one class were taken for another, or for what they are."
+def confusion_cell(targets: Tensor, predicted: Tensor, losses: Tensor,
+                   cell: tuple[int, int]) -> list[int]:
+    """Which pictures of one class were taken for another, or for what they are.
+
+    Args:
+        targets: [N], class numbers: what pictures are
+        predicted: [N], class numbers: what they are taken for
+        losses: [N]
+        cell: class numbers: row and column of the confusion matrix
+
+    Returns:
+        numbers of the pictures in it, largest loss first
+    """
     numbers = torch.where((targets == cell[0]) & (predicted == cell[1]))[0]
     return numbers[losses[numbers].argsort(descending=True)].tolist()
 
 # %% ../nbs/12_widgets.ipynb #575b2857
 class ConfusionExplorer(Explorer):
-    "Click a cell of the confusion matrix, or choose two classes, and see its pictures."
+    """Click a cell of the confusion matrix, or choose two classes, and see its pictures.
+
+    Args:
+        interp: a `ClassificationInterpretation`, which lesson 13 builds
+    """
     figsize, format = (7.2, 2.0), "jpeg"
 
-    def __init__(
-        self,
-        interp: Any,  # a `ClassificationInterpretation`, which lesson 13 builds
-    ):
+    def __init__(self, interp: Any):
         self.interp, self.counts = interp, interp.confusion_matrix()
         worst = (self.counts - np.diag(np.diag(self.counts))).argmax()
         options = [(name, i) for i, name in enumerate(interp.vocab)]
@@ -609,13 +655,13 @@ class ConfusionExplorer(Explorer):
             self.box.children = (self._matrix(), *self.box.children)
 
     def choose(self, actual: int, predicted: int, button: Any = None) -> None:
-        "Show the pictures of a cell, given by the numbers of its classes."
+        """Show the pictures of a cell, given by the numbers of its classes."""
         self.controls["actual"].value, self.controls["predicted"].value = actual, predicted
 
 # %% ../nbs/12_widgets.ipynb #5d10a2fc
 @patch
 def paint(self: ConfusionExplorer, actual: int, predicted: int) -> tuple[Image.Image, str]:
-    "Up to six pictures of the cell, the worst first."
+    """Up to six pictures of the cell, the worst first."""
     interp, tiles = self.interp, []
     numbers = confusion_cell(interp.targets, interp.predicted, interp.losses,
                              (actual, predicted))
@@ -632,7 +678,7 @@ def paint(self: ConfusionExplorer, actual: int, predicted: int) -> tuple[Image.I
 # %% ../nbs/12_widgets.ipynb #ea46b6a5
 @patch
 def _matrix(self: ConfusionExplorer) -> widgets.Widget:
-    "The confusion matrix as buttons: mistakes in one colour, what was right in another."
+    """The confusion matrix as buttons: mistakes in one colour, what was right in another."""
     names = [f"<span class='mathjax_ignore tex2jax_ignore'>{html.escape(_label(name))}</span>"
              for name in self.interp.vocab]
     size, style = widgets.Layout(width="3em", padding="0"), widgets.ButtonStyle()
@@ -651,7 +697,7 @@ def _matrix(self: ConfusionExplorer) -> widgets.Widget:
 
 # %% ../nbs/12_widgets.ipynb #cb97f9d7
 def _listening(button: widgets.Button) -> contextlib.AbstractContextManager[Callable]:
-    "Gives a function that, called now and then, lets a button be heard while a cell runs."
+    """Gives a function that, called now and then, lets a button be heard while a cell runs."""
     if hasattr(getattr(get_ipython(), "kernel", None), "do_one_iteration"):  # ipykernel 6
         from jupyter_ui_poll import ui_events
         return ui_events()
@@ -662,7 +708,7 @@ def _listening(button: widgets.Button) -> contextlib.AbstractContextManager[Call
 
 # %% ../nbs/12_widgets.ipynb #c532cbe7
 class LossCurves(Explorer):
-    "Live loss curves and a stop button for what is trained in a `with` block."
+    """Live loss curves and a stop button for what is trained in a `with` block."""
     def __init__(self, learn: Learner):
         self.learn, self.stopped, self.where, self.due = learn, False, "Not trained yet.", 0.0
         super().__init__()
@@ -672,30 +718,30 @@ class LossCurves(Explorer):
         self.box.children = (self.button, *self.box.children)
 
     def draw(self, figure: Figure) -> str:
-        "Draw all that the recorder has."
+        """Draw all that the recorder has."""
         self.learn.recorder.plot_loss(few_ticks(figure, 1)[0])
         return self.where
 
     def stop(self, button: Any = None) -> None:
-        "End the training at the next batch as Ctrl-C does: weights and history are kept."
+        """End the training at the next batch as Ctrl-C does: weights and history are kept."""
         self.stopped = True
 
     def begin(self, n_epoch: int) -> "LossCurves":
-        "A training of so many epochs begins; what follows is what a `Progress` is told."
+        """A training of so many epochs begins; what follows is what a `Progress` is told."""
         self.n_epoch = n_epoch
         return self
 
-    close = Explorer.redraw  # the training is over
+    show = Explorer.redraw  # the training is over
 
 # %% ../nbs/12_widgets.ipynb #5d10a2fe
 @patch
 def start(self: LossCurves, epoch: int, n_steps: int) -> None:
-    "An epoch begins."
+    """An epoch begins."""
     self.epoch, self.n_steps, self.done = epoch, n_steps, 0
 
 @patch
 def step(self: LossCurves) -> None:
-    "A step is made: draw from time to time, and end the training if told to."
+    """A step is made: draw from time to time, and end the training if told to."""
     self.done += 1
     self.where = (f"Epoch {self.epoch + 1} of {self.n_epoch}, step {self.done} of "
                   f"{self.n_steps}: training loss {self.learn.recorder.losses[-1]:.3f}.")
@@ -708,7 +754,7 @@ def step(self: LossCurves) -> None:
 
 @patch
 def row(self: LossCurves, row: NamedTuple) -> None:
-    "An epoch is through."
+    """An epoch is through."""
     values = row._asdict().items()
     self.where = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values)
     self.redraw()
