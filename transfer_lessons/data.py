@@ -92,7 +92,7 @@ def square(image: Image.Image, size: int, where: float = 0.5) -> Image.Image:
         where: place of the crop along the longer side: 0 start, 0.5 centre, 1 end
 
     Returns:
-        size x size
+        a picture of size x size
     """
     side = min(image.size)
     left, top = (image.width - side) * where, (image.height - side) * where
@@ -369,7 +369,7 @@ def split_by_content(digests: Sequence[bytes], labels: Sequence[str], valid_pct:
         seed: another seed draws another share
 
     Returns:
-        True for validation
+        True for each picture that is for validation
     """
     if not 0 <= valid_pct < 1:
         raise ValueError(f"valid_pct={valid_pct} is no share of the pictures. Try 0.2, a fifth.")

@@ -140,7 +140,7 @@ def freeze_table(model: nn.Module, lr: LearningRate | None = None) -> Table:
         lr: shown a group where it is given
 
     Returns:
-        of `GroupRow`
+        a `GroupRow` for each
     """
     table, groups = Table(), layer_groups(model)
     rates = [None] * len(groups) if lr is None else spread_lrs(lr, len(groups))

@@ -71,7 +71,7 @@ def most_confused(self: ClassificationInterpretation, min_val: int = 1) -> Table
         min_val: pairs seen less often are left out
 
     Returns:
-        of `Confusion`, most frequent first
+        a `Confusion` for each, most frequent first
     """
     counts = self.confusion_matrix()
     rows = [Confusion(self.vocab[i], self.vocab[j], int(counts[i, j]))

@@ -20,8 +20,8 @@ import torch
 from fastcore.basics import patch
 
 from .freezing import spread_lrs, train_mode
-from .learner import (Learner, Progress, Recorder, generators, interrupts_held,
-                                      set_rates)
+from .learner import (
+    Learner, Progress, Recorder, generators, interrupts_held, set_rates)
 from .schedules import exponential
 
 # %% ../nbs/08_lr_finder.ipynb #acefa0ff
@@ -113,7 +113,7 @@ def plot_png(plot: Callable[[plt.Axes], None], figsize: tuple[float, float] = (7
         figsize: inches
 
     Returns:
-        of a PNG file
+        the bytes of a PNG file
     """
     figure, buffer = plt.Figure(figsize=figsize, layout="constrained"), io.BytesIO()
     plot(figure.add_subplot())

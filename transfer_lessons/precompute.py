@@ -115,7 +115,7 @@ class FrozenPart:
         return [(value.data_ptr(), value._version) for value in _state(body)]
 
     def check(self) -> None:
-        """Raise `RuntimeError` where it trains, or has other weights or statistics than first."""
+        """Raise `RuntimeError` where it trains, or its weights or statistics have changed."""
         if any(parameter.requires_grad for parameter in self.body.parameters()):
             raise RuntimeError(
                 "A layer whose activations are kept is no longer frozen, and would learn nothing "

@@ -269,7 +269,7 @@ def train(self: Sweep, lr: float) -> Sweep:
     """Train at one rate more, from the same start and with the same settings.
 
     Returns:
-        with one more rate; this one stays as it is
+        a sweep with one more rate; this one stays as it is
     """
     lr, = spread_lrs(lr, 1)
     if lr in self.lrs:

@@ -50,7 +50,7 @@ def judge_rates(lrs: Sequence[float], start_loss: float, final_loss: Sequence[fl
     """What became of every rate, against the best; NaN, and worse than no training, is too high.
 
     Args:
-        lrs: rising
+        lrs: rates, rising
         start_loss: before training
         final_loss: one a rate, on the validation pictures; NaN where it diverged
         share: a good rate brings the loss down by this share of what the best rate does
@@ -275,7 +275,7 @@ def paint(self: Explorer, **values: Any) -> tuple[Image.Image, str]:
         **values: of the controls
 
     Returns:
-        RGB, and what it shows in words
+        the picture, RGB, and what it shows in words
     """
     def added() -> list[Artist]:
         children = [artist for place in self.places for artist in place.get_children()]
@@ -336,7 +336,7 @@ def few_ticks(figure: Figure, n: int, left: float = 0.09) -> list[Axes]:
         left: margin for labels, as a share of the width
 
     Returns:
-        n, side by side
+        n of them, side by side
     """
     axes = list(figure.subplots(1, n, squeeze=False)[0])
     figure.subplots_adjust(left, 0.17, 0.985, 0.88, wspace=0.22)
@@ -581,7 +581,7 @@ def _sheet(size: tuple[int, int], tiles: Sequence[tuple[Tensor, str, tuple[int, 
 
     Args:
         size: pixels, width and height
-        tiles: left, top, width and height
+        tiles: each picture, its name, and its left, top, width and height
         text: size of what is written above every picture, in pixels
         title: what stands above all of them
     """
