@@ -40,6 +40,7 @@ def _timm_network(name: str, pretrained: bool) -> nn.Module:
     network.pretrained_cfg.pop("state_dict", None)  # timm would keep all weights twice
     return network
 
+# %% ../nbs/04_backbones.ipynb #0b0abc12
 def _timm_weights(name: str) -> dict[str, object]:
     """Where timm shall take weights: the package, the hub's cache, or {}: download them."""
     if name == DEFAULT_ARCH:

@@ -185,6 +185,7 @@ class PictureError(ValueError):
         super().__init__(f"{path}: {reason}. {fix}." if reason else str(path))
         self.path, self.reason, self.fix = path, reason, fix
 
+# %% ../nbs/02_data.ipynb #484801ad
 def _damage(path: Path, error: Exception) -> tuple[str, str]:
     """What is wrong with a file that cannot be used, and what to do, in a learner's words."""
     if isinstance(error, OSError) and error.errno:
@@ -399,6 +400,7 @@ def short_name(name: str, longest: int = 24) -> str:
     name = name.encode("utf-8", "replace").decode()
     return name if len(name) <= longest else name[:longest - 1] + "…"
 
+# %% ../nbs/02_data.ipynb #f1177be1
 def _check_labels(sources: Sequence[Source], labels: Sequence[str], vocab: list[str]) -> None:
     if len(labels) != len(sources):
         raise ValueError(f"{len(sources)} pictures but {len(labels)} labels: give one a picture.")
@@ -427,6 +429,7 @@ def _sides(sources: Sequence[Source], labels: Sequence[str], is_valid: Sequence[
     held_back = {digest for digest, flag in zip(digests, is_valid, strict=True) if flag}
     return [digest not in held_back for digest in digests], [bool(flag) for flag in is_valid]
 
+# %% ../nbs/02_data.ipynb #e4e367e3
 def _check_sides(dls: "ImageDataLoaders") -> None:
     train, valid = dls.train.pictures, dls.valid.pictures
     if not len(train):

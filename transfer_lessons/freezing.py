@@ -122,6 +122,7 @@ def spread_lrs(lr: LearningRate, n_groups: int) -> list[float]:
         raise ValueError(f"{len(rates)} learning rates for {n_groups} layer groups: give a slice.")
     return [_checked_rate(rate, lr) for rate in rates]
 
+# %% ../nbs/05_freezing.ipynb #f5e0ad29
 def _checked_rate(value: object, given: object) -> float:
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value <= 0 or getattr(given, "step", None):

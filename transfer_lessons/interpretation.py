@@ -122,6 +122,7 @@ def top_losses(self: ClassificationInterpretation, k: int | None = None) -> tupl
         raise ValueError(f"k={k}: give a number of pictures from 1 to {n}.")
     return self.losses.topk(n if k is None else min(k, n))
 
+# %% ../nbs/13_interpretation.ipynb #6e8eee46
 @patch
 def plot_top_losses(self: ClassificationInterpretation, k: int = 9,
                     figsize: tuple[float, float] | None = None) -> None:

@@ -127,6 +127,7 @@ def plot_loss(self: Recorder, ax: plt.Axes | None = None) -> None:
     ax.set(xlabel="step", ylabel="loss", title="Loss while training")
     ax.legend()
 
+# %% ../nbs/07_learner.ipynb #a338a083
 @patch
 def plot_sched(self: Recorder, axes: Sequence[plt.Axes] | None = None) -> None:
     """Draw the learning rate of every layer group and the momentum, step by step."""
@@ -168,6 +169,7 @@ def row(self: Progress, row: NamedTuple) -> None:
     if not self.notebook:
         print(*repr(self.rows).splitlines()[0 if len(self.rows) == 1 else -1:], sep="\n")
 
+# %% ../nbs/07_learner.ipynb #1cf481c3
 @patch
 def show(self: Progress, where: str = "") -> None:
     """The table, and where the run is; when it is over, nothing but the table."""
@@ -302,6 +304,7 @@ def get_logits(self: Learner, loader: Loader | None = None) -> tuple[Tensor, Ten
     logits, targets = zip(*answers, strict=True)
     return torch.cat(logits), torch.cat(targets)
 
+# %% ../nbs/07_learner.ipynb #c3ed71be
 @patch
 def get_preds(self: Learner, loader: Loader | None = None) -> tuple[Tensor, Tensor]:
     """Probabilities of every class for every picture of a loader, and the right answers.
@@ -315,6 +318,7 @@ def get_preds(self: Learner, loader: Loader | None = None) -> tuple[Tensor, Tens
     logits, targets = self.get_logits(loader)
     return softmax(logits), targets
 
+# %% ../nbs/07_learner.ipynb #d77bd474
 @patch
 def validate(self: Learner, loader: Loader | None = None) -> tuple[float, ...]:
     """Loss and metrics over all pictures of a loader at once.
@@ -484,6 +488,7 @@ def predict(self: Learner, source: Source) -> tuple[str, int, Tensor]:
     number = int(probabilities.argmax())
     return self.dls.vocab[number], number, probabilities
 
+# %% ../nbs/07_learner.ipynb #609cce80
 @patch
 def show_results(self: Learner, max_n: int = 8) -> None:
     """Draw validation pictures with what they are and what the model takes them for."""
@@ -495,6 +500,7 @@ def show_results(self: Learner, max_n: int = 8) -> None:
         vocab[y] + (": right" if y == z else f", taken for {vocab[z]}")
         for y, z in zip(few.targets, taken, strict=True)])
 
+# %% ../nbs/07_learner.ipynb #75b33b93
 @patch
 def summary(self: Learner, lr: LearningRate | None = None) -> Table:
     """The model's layer groups: their blocks and sizes, whether they train, how fast at `lr`."""
@@ -523,6 +529,7 @@ def write_safely(file: Path, data: bytes | Iterable[bytes]) -> None:
     finally:
         part.unlink(missing_ok=True)
 
+# %% ../nbs/07_learner.ipynb #b78c34b1
 def _remove_abandoned(file: Path) -> None:
     """Delete what processes that are no more left half written beside a file."""
     for part in file.parent.glob(f".{file.name}.*.part"):

@@ -105,6 +105,7 @@ def plot(self: LRFind, ax: plt.Axes | None = None) -> None:
     if self.suggestions:
         ax.legend(title="suggestions")
 
+# %% ../nbs/08_lr_finder.ipynb #38f4fe37
 def plot_png(plot: Callable[[plt.Axes], None], figsize: tuple[float, float] = (7, 3.5)) -> bytes:
     """Draw on a figure that no window shows and nobody has to close.
 

@@ -64,6 +64,7 @@ def _stacked(value: Tensor, copies: int) -> Tensor:
     stack = turned.expand(copies, *turned.shape).clone(memory_format=torch.contiguous_format)
     return stack.mT if value.ndim == 2 else stack
 
+# %% ../nbs/11_lr_sweep.ipynb #33722dd4
 def _stacked_heads(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
     """K copies of whatever trains, BatchNorm's statistics too; the optimizer has a group a rate."""
     model, copies = learn.model, len(lrs)

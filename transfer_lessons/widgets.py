@@ -115,6 +115,7 @@ def _view(widget: widgets.Widget) -> dict[str, Any]:
     return {"application/vnd.jupyter.widget-view+json": {
         "version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
+# %% ../nbs/12_widgets.ipynb #ae0cbb39
 def _draw_scrubber(data: dict[str, Any], ax: Axes) -> None:
     """The first view of a scrubber as a plot, for pages that run no script."""
     i, n_steps = data["start"], len(data["losses"][0])
@@ -131,6 +132,7 @@ def _draw_scrubber(data: dict[str, Any], ax: Axes) -> None:
            title=f"Learning rate {data['names'][i]}: error {error:.1%}; faint: the other rates")
     ax.legend()
 
+# %% ../nbs/12_widgets.ipynb #66797910
 def _file(picture: Image.Image, kind: str = "png", **options: Any) -> bytes:
     """A picture as a file of this kind."""
     buffer = io.BytesIO()
@@ -211,6 +213,7 @@ def _family(widget: widgets.Widget) -> list[widgets.Widget]:
     return [widget, *filter(None, own), *(
         member for child in getattr(widget, "children", ()) for member in _family(child))]
 
+# %% ../nbs/12_widgets.ipynb #1c6cb3e3
 def close_on_rerun(widget: widgets.Widget) -> None:
     """Close what an earlier run of this cell opened; the next run will close this widget."""
     shell = get_ipython()
@@ -476,6 +479,7 @@ def frame(self: CrossEntropyExplorer, figure: Figure) -> None:
     axes[0].set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
     self.bars = [ax.barh(range(len(names)), 0, animated=True) for ax in axes]
 
+# %% ../nbs/12_widgets.ipynb #e83f66cf
 @patch
 def draw(self: CrossEntropyExplorer, figure: Figure, target: int, **logits: float) -> str:
     """Draw logits, probabilities and gradient as bars, the right class in another colour."""
@@ -541,6 +545,7 @@ def frame(self: FreezeExplorer, figure: Figure) -> None:
         # Between a bar and its number of parameters `draw` writes what becomes of them.
         ax.bar_label(self.bars[-1], fmt=label, padding=space, fontsize=8)
 
+# %% ../nbs/12_widgets.ipynb #f8a368e5
 @patch
 def draw(self: FreezeExplorer, figure: Figure, n: int) -> str:
     """Draw the groups, in colour where they train, and the time of a step for every n."""
@@ -739,6 +744,7 @@ def start(self: LossCurves, epoch: int, n_steps: int) -> None:
     """An epoch begins."""
     self.epoch, self.n_steps, self.done = epoch, n_steps, 0
 
+# %% ../nbs/12_widgets.ipynb #6f7f88b3
 @patch
 def step(self: LossCurves) -> None:
     """A step is made: draw from time to time, and end the training if told to."""
@@ -752,6 +758,7 @@ def step(self: LossCurves) -> None:
     if self.stopped:
         raise KeyboardInterrupt("stopped")
 
+# %% ../nbs/12_widgets.ipynb #71fd394d
 @patch
 def row(self: LossCurves, row: NamedTuple) -> None:
     """An epoch is through."""
