@@ -582,7 +582,7 @@ def test_an_impatient_second_ctrl_c_does_not_spoil_the_tidying_up(small_learner,
     learn = small_learner()
     modes = [part.training for part in learn.model.modules()]
     Hooks(learn, monkeypatch, KeyboardInterrupt).before(torch.optim.AdamW, "step", 2)
-    monkeypatch.setattr(Progress, "show", lambda self: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(Progress, "show", lambda self, where="": where or os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         learn.fit_one_cycle(1, 1e-2)
     assert_in_order(learn, modes)
