@@ -3,6 +3,7 @@ import gc
 import io
 import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -212,6 +213,15 @@ def test_asking_for_answers_changes_nothing(small_learner, state_of, assert_same
     taken = [learn.dls.vocab[i] for i in learn.get_preds()[0].argmax(1)]
     assert len(drawn) == 5 and all("right" in title or ", taken for " in title for title in drawn)
     assert drawn[0].endswith(taken[0]) or drawn[0] == f"{taken[0]}: right"
+
+
+@pytest.mark.parametrize("max_n", [3, 8, 12, 50])
+def test_results_that_are_shown_come_from_all_over_the_validation_pictures(small_learner, monkeypatch, max_n):
+    learn, drawn = small_learner(), []
+    monkeypatch.setattr(module, "show_pictures", lambda pictures, titles: drawn.extend(titles))
+    learn.show_results(max_n)
+    assert len(drawn) == min(max_n, 12)
+    assert {re.split("[:,]", title)[0] for title in drawn} == set(learn.dls.vocab)
 
 
 def test_a_network_of_ones_own_trains(small_learner):

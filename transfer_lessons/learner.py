@@ -493,8 +493,9 @@ def predict(self: Learner, source: Source) -> tuple[str, int, Tensor]:
 def show_results(self: Learner, max_n: int = 8) -> None:
     """Draw validation pictures with what they are and what the model takes them for."""
     every, vocab = self.dls.valid.pictures, self.dls.vocab
-    step = max(len(every) // max_n, 1)
-    few = Pictures(every.sources[::step][:max_n], every.targets[::step][:max_n], every.size)
+    chosen = sorted({i * len(every) // max_n for i in range(max_n)})
+    few = Pictures([every.sources[i] for i in chosen], [every.targets[i] for i in chosen],
+                   every.size)
     taken = self.get_preds(Loader(few, len(few), self.dls.device))[0].argmax(1).tolist()
     show_pictures([picture for picture, _ in few], [
         vocab[y] + (": right" if y == z else f", taken for {vocab[z]}")
