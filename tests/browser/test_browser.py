@@ -28,7 +28,7 @@ from browser import (
     write_notebook,
 )
 
-LESSONS = Path(__file__).parents[1] / "nbs"
+LESSONS = Path(__file__).parents[2] / "nbs"
 SLACK = 3  # other programs may be using the machine; benchmarks/scrubbing.py holds the limits
 NASTY = """<img src=x onerror='window.hacked = 1'>$x$ &amp; "q" """
 CELLS = {

@@ -4,7 +4,7 @@ from pathlib import Path
 import nbconvert
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LESSONS = sorted((ROOT / "nbs").glob("*.ipynb"))
 
 

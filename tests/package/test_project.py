@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "transfer_lessons"
 LESSONS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
 

@@ -8,7 +8,7 @@ import torch
 
 from transfer_lessons.all import *
 
-PHOTOGRAPHS = Path(__file__).parents[1].parent / "shared" / "data" / "flowers"
+PHOTOGRAPHS = Path(__file__).parents[2].parent / "shared" / "data" / "flowers"
 
 
 def small_learner(**options):

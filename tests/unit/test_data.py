@@ -52,7 +52,7 @@ from transfer_lessons.data import (
 )
 
 matplotlib.use("Agg")
-FLOWERS = Path(__file__).parents[1].parent / "shared" / "data" / "flowers"
+FLOWERS = Path(__file__).parents[2].parent / "shared" / "data" / "flowers"
 CPU = torch.device("cpu")
 quick = settings(deadline=None, max_examples=60,
                  suppress_health_check=[HealthCheck.function_scoped_fixture])

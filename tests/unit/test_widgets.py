@@ -40,7 +40,7 @@ from transfer_lessons.widgets import (
     scrubber_data,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LESSONS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
 LRS = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
 
