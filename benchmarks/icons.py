@@ -6,7 +6,7 @@ import statistics
 import limits
 import torch
 
-from transfer_lessons.data import icons
+from transfer_lessons.datasets import icons
 from transfer_lessons.learner import vision_learner
 
 SEEDS, FROZEN_EPOCHS, TUNED_EPOCHS = (42, 0, 1), 2, 2

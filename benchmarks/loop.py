@@ -11,7 +11,8 @@ from torchvision.models import resnet18
 
 from transfer_lessons.backbones import vision_model
 from transfer_lessons.freezing import group_parameters
-from transfer_lessons.learner import Learner, adamw
+from transfer_lessons.learner import Learner
+from transfer_lessons.optim import adamw
 
 STEPS, BATCH, ROUNDS = 6, 64, 7
 

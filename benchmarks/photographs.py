@@ -3,7 +3,7 @@ from pathlib import Path
 
 import torch
 
-from transfer_lessons.data import get_image_files
+from transfer_lessons.image_files import get_image_files
 
 PHOTOGRAPHS = Path(__file__).parents[1].parent / "shared" / "data" / "flowers"
 

@@ -19,7 +19,7 @@ from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.freezing import freeze
 from transfer_lessons.learner import Learner, vision_learner
 from transfer_lessons.lr_finder import LRFind  # noqa: F401  it gives a learner lr_find
-from transfer_lessons.precompute import FrozenPart
+from transfer_lessons.precompute import FrozenBody
 
 TRAIN, VALID, SIZE, BATCH, EPOCHS, RATE = 1024, 256, 112, 64, 3, 3e-3
 COUNTS = 1000, 2000, 4317  # photographs to keep: the time should grow with them
@@ -92,7 +92,7 @@ def cache(n: int) -> None:
     """Time and memory of keeping n photographs' activations, after a run that keeps nothing."""
     files, is_valid = choose(n - BATCH, BATCH)
     learn = vision_learner(loaders(files, is_valid))
-    part = FrozenPart(learn.model[0])
+    part = FrozenBody(learn.model[0])
     for _ in part.activations(learn.dls.train):
         pass
     before, highest, began = memory("VmRSS"), memory("VmHWM"), time.perf_counter()

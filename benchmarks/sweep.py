@@ -8,9 +8,9 @@ import limits
 import numpy as np
 import torch
 
-from transfer_lessons.data import icons
+from transfer_lessons.datasets import icons
 from transfer_lessons.learner import Learner, vision_learner
-from transfer_lessons.lr_finder import untouched
+from transfer_lessons.lr_finder import temporary_copy
 from transfer_lessons.sweep import sweep_lrs
 
 EPOCHS = 5
@@ -23,13 +23,13 @@ def learner(hidden: int | None, seed: int = 42) -> Learner:
 
 
 def train_alone(learn: Learner, lr: float, epochs: int) -> None:
-    with untouched(learn) as twin, contextlib.redirect_stdout(io.StringIO()):
+    with temporary_copy(learn) as twin, contextlib.redirect_stdout(io.StringIO()):
         twin.fit_one_cycle(epochs, lr)
 
 
 def worst_gap(learn: Learner, lr: float, curve: torch.Tensor) -> float:
     """How far a curve is from a learner's alone, before the loss passes 4 times its first."""
-    with untouched(learn) as twin:
+    with temporary_copy(learn) as twin:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(FloatingPointError):
             twin.fit_one_cycle(EPOCHS, lr)
         losses = torch.tensor(twin.recorder.losses)

@@ -5,10 +5,11 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from browser import chromium
+from helpers import chromium
 from torch import nn
 
-from transfer_lessons.data import ImageDataLoaders, draw_icons
+from transfer_lessons.data import ImageDataLoaders
+from transfer_lessons.datasets import draw_icons
 from transfer_lessons.learner import Learner
 
 matplotlib.use("Agg")

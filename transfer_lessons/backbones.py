@@ -16,7 +16,8 @@ from huggingface_hub import constants, try_to_load_from_cache
 from torch import Tensor, nn
 from torchvision.models import get_model_weights, list_models
 
-from .data import Normalize, check_reachable
+from .data import Normalize
+from .datasets import check_reachable
 
 # %% ../nbs/04_backbones.ipynb #aba41ed8
 DEFAULT_ARCH = "tf_efficientnet_lite0"

@@ -24,7 +24,8 @@ def run(folder: Path, seed: int = 42) -> None:
     matplotlib.use("Agg")
     import torch
 
-    from transfer_lessons.data import default_device, icons
+    from transfer_lessons.core import default_device
+    from transfer_lessons.datasets import icons
     from transfer_lessons.interpretation import ClassificationInterpretation
     from transfer_lessons.learner import vision_learner
     from transfer_lessons.lr_finder import LRFind  # noqa: F401  adds lr_find to Learner
@@ -33,7 +34,7 @@ def run(folder: Path, seed: int = 42) -> None:
     default_device()
     torch.manual_seed(seed)
     dls = icons(valid_pct=0.25, seed=seed, size=96)
-    print(f"== Data: {len(dls.train.pictures)} drawings to learn from, {len(dls.valid.pictures)} "
+    print(f"== Data: {len(dls.train.dataset)} drawings to learn from, {len(dls.valid.dataset)} "
           f"to check with, {len(dls.vocab)} kinds (OpenMoji, CC BY-SA 4.0)")
     save_plot(dls.show_batch, folder / "batch.png")
     learn = vision_learner(dls, hidden=None)

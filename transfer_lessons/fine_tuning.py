@@ -6,9 +6,10 @@ __all__ = []
 # %% ../nbs/10_fine_tuning.ipynb #cf4a344f
 from fastcore.basics import patch
 
+from .core import check_count
 from .freezing import spread_lrs
 from .learner import Learner
-from .schedules import check_count, one_cycle
+from .schedules import one_cycle
 
 # %% ../nbs/10_fine_tuning.ipynb #7d0d79b6
 @patch

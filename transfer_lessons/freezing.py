@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import nn
 
-from .data import Table
+from .core import Table
 
 # %% ../nbs/06_freezing.ipynb #ebacf01d
 def n_parameters(module: nn.Module) -> int:

@@ -12,7 +12,9 @@ import numpy as np
 from fastcore.basics import patch
 from torch import Tensor
 
-from .data import Loader, Pictures, Table, picture_name, short_name, show_pictures
+from .core import Table, short_name, show_images
+from .data import ImageDataset, ImageLoader
+from .image_files import image_name
 from .learner import Learner
 from .losses import cross_entropy, softmax
 
@@ -26,18 +28,18 @@ class ClassificationInterpretation:
         pictures: N, in the same order
         vocab: class names
     """
-    def __init__(self, logits: Tensor, targets: Tensor, pictures: Pictures, vocab: Sequence[str]):
+    def __init__(self, logits: Tensor, targets: Tensor, pictures: ImageDataset, vocab: Sequence[str]):
         if not len(logits) == len(targets) == len(pictures):
             raise ValueError(f"{len(logits)} answers and {len(targets)} targets for {len(pictures)}"
                              " pictures: give one each a picture, in the same order.")
-        self.targets, self.pictures, self.vocab = targets, pictures, list(vocab)
+        self.targets, self.dataset, self.vocab = targets, pictures, list(vocab)
         self.probabilities, self.predicted = softmax(logits), logits.argmax(1)
         self.losses = cross_entropy(logits, targets, reduction="none")
 
 # %% ../nbs/11_interpretation.ipynb #b9006beb
 @patch(cls_method=True)
 def from_learner(cls: ClassificationInterpretation, learn: Learner,
-                 loader: Loader | None = None) -> ClassificationInterpretation:
+                 loader: ImageLoader | None = None) -> ClassificationInterpretation:
     """Ask the model once about all pictures of a loader, in order, as they are; keep its answers.
 
     Args:
@@ -46,9 +48,9 @@ def from_learner(cls: ClassificationInterpretation, learn: Learner,
     """
     loader = learn.dls.valid if loader is None else loader
     if loader.generator is not None:  # it shuffles, drops the last batch, augments
-        pictures = Pictures(loader.pictures.sources, loader.pictures.targets, learn.dls.size)
-        loader = Loader(pictures, loader.bs, loader.device, num_workers=loader.num_workers)
-    return cls(*learn.get_logits(loader), loader.pictures, learn.dls.vocab)
+        pictures = ImageDataset(loader.dataset.sources, loader.dataset.targets, learn.dls.size)
+        loader = ImageLoader(pictures, loader.bs, loader.device, num_workers=loader.num_workers)
+    return cls(*learn.get_logits(loader), loader.dataset, learn.dls.vocab)
 
 # %% ../nbs/11_interpretation.ipynb #2bc2a110
 Confusion = namedtuple("Confusion", "actual predicted count")
@@ -134,12 +136,12 @@ def plot_top_losses(self: ClassificationInterpretation, k: int = 9,
     """
     titles, (losses, numbers) = [], self.top_losses(k)
     for loss, i in zip(losses.tolist(), numbers.tolist(), strict=True):
-        name = short_name(picture_name(self.pictures.sources[i]))
+        name = short_name(image_name(self.dataset.sources[i]))
         actual, predicted = (short_name(self.vocab[said[i]])
                              for said in (self.targets, self.predicted))
         verdict = "right" if self.targets[i] == self.predicted[i] else f"taken for {predicted}"
         sure = self.probabilities[i].max().item()
         titles.append(f"{name}\n{actual}: {verdict}\nloss {loss:.2f}, {sure:.0%} sure")
     columns = min(len(titles), 3 if k <= 9 else 4)
-    show_pictures([self.pictures[i][0] for i in numbers.tolist()], titles, columns,
+    show_images([self.dataset[i][0] for i in numbers.tolist()], titles, columns,
                   figsize or (2.8 * columns, 2.7 * -(-len(titles) // columns)))

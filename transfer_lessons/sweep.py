@@ -16,12 +16,14 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from .core import Progress, plot_png, rng_states
 from .freezing import model_blocks, n_parameters, spread_lrs, train_mode
-from .learner import Learner, Progress, set_rates
+from .learner import Learner, generators
 from .losses import cross_entropy
-from .lr_finder import RULES, Suggestion, plot_png, random_states, untouched
-from .precompute import WITHOUT_CHANCE, PrecomputedLearner
-from .schedules import one_cycle, one_cycle_momentum
+from .lr_finder import RULES, Suggestion, temporary_copy
+from .optim import n_layer_groups, set_hyperparams
+from .precompute import DETERMINISTIC_LAYERS, PrecomputedLearner
+from .schedules import linear, one_cycle, one_cycle_momentum
 
 # %% ../nbs/13_lr_sweep.ipynb #9ccc0e8f
 Step = Callable[[Tensor, Tensor, float, float], Tensor]  # xb, yb, factor, momentum -> losses [K]
@@ -82,7 +84,7 @@ def _stacked_heads(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
         for k, group in enumerate(groups):
             for weights, slope in zip(group, slopes, strict=True):
                 weights.grad = slope[k]
-        set_rates(opt, [lr * factor for lr in lrs], momentum)
+        set_hyperparams(opt, [lr * factor for lr in lrs], momentum)
         opt.step()
         return losses.detach()
     return step, torch.no_grad()(lambda xb: heads(trains, buffers, xb))
@@ -102,7 +104,7 @@ def _is_linear(learn: Learner) -> bool:
     opt, holders = learn.create_opt(), {type(module) for module in learn.model.modules()
                                         if any(module.children()) and n_parameters(module)}
     return (type(last) is nn.Linear and last.bias is not None and holders <= {nn.Sequential}
-            and all(isinstance(block, WITHOUT_CHANCE) for block in front)
+            and all(isinstance(block, DETERMINISTIC_LAYERS) for block in front)
             and all(parameter.requires_grad for parameter in learn.model.parameters())
             and learn.loss_func is cross_entropy and type(opt) is torch.optim.AdamW
             and opt.defaults["fused"] and not opt.defaults["amsgrad"])
@@ -117,7 +119,7 @@ def _one_head(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
         with getattr(learn, "threads", nullcontext)():
             loss = learn.loss_func(learn.model(xb), yb)
             loss.backward()
-        set_rates(opt, [lrs[0] * factor] * len(opt.param_groups), momentum)
+        set_hyperparams(opt, [lrs[0] * factor] * n_layer_groups(opt), momentum)
         opt.step()
         opt.zero_grad(set_to_none=True)
         return loss.detach()[None]
@@ -148,10 +150,10 @@ def _train(learn: Learner, lrs: list[float], plan: list[tuple[float, float]],
 # %% ../nbs/13_lr_sweep.ipynb #8d1b1597
 def _runner(learn: Learner, plan: list[tuple[float, float]]) -> Callable[[list[float]], Curves]:
     """What trains at any rates from the learner's present state, now or later."""
-    chance, n_trained = random_states(learn), sum(
+    chance, n_trained = rng_states(generators(learn).values()), sum(
         parameter.numel() for parameter in learn.model.parameters() if parameter.requires_grad)
     at_once = max(1, AT_ONCE.get(learn.dls.device.type, 2**24) // n_trained)
-    with untouched(learn) as start, torch.no_grad():
+    with temporary_copy(learn) as start, torch.no_grad():
         start.model.eval()
         start.forward(next(iter(learn.dls.valid))[0])  # is the head as wide as the vocab?
     def run(lrs: list[float]) -> Curves:
@@ -159,9 +161,9 @@ def _runner(learn: Learner, plan: list[tuple[float, float]]) -> Callable[[list[f
         progress.start(0, -(-len(lrs) // at_once) * len(plan))
         try:
             for first in range(0, len(lrs), at_once):
-                with untouched(start) as twin:
-                    for put_back, state in chance:
-                        put_back(state)
+                with temporary_copy(start) as twin:
+                    for set_state, state in chance:
+                        set_state(state)
                     parts.append(_train(twin, lrs[first:first + at_once], plan, progress))
         finally:
             progress.show()

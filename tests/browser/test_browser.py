@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from browser import (
+from helpers import (
     APPS,
     ask,
     blank_frames,
@@ -37,7 +37,7 @@ import time
 import matplotlib.pyplot as plt
 import torch
 from transfer_lessons.all import *
-from transfer_lessons.data import draw_icons
+from transfer_lessons.datasets import draw_icons
 
 torch.manual_seed(0)
 pictures, kinds = draw_icons(64)

@@ -46,9 +46,9 @@ def test_lr_find_leaves_no_trace():
     found = learn.lr_find(num_it=30)
     assert same(before, everything(learn)) and len(found.lrs) <= 30
     learn.fit(1, 1e-3)
-    untouched = small_learner()
-    untouched.fit(1, 1e-3)
-    assert same(everything(learn), everything(untouched))
+    temporary_copy = small_learner()
+    temporary_copy.fit(1, 1e-3)
+    assert same(everything(learn), everything(temporary_copy))
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, "nan"])
@@ -126,6 +126,6 @@ def test_photographs_in_folders_become_batches():
         pytest.skip(f"no photographs in {PHOTOGRAPHS}")
     dls = ImageDataLoaders.from_folder(PHOTOGRAPHS, size=64)
     assert dls.vocab == ["daisy", "dandelion", "rose", "sunflower", "tulip"]
-    assert len(dls.train.pictures) + len(dls.valid.pictures) == 4317
+    assert len(dls.train.dataset) + len(dls.valid.dataset) == 4317
     xb, yb = dls.one_batch()
     assert xb.shape == (64, 3, 64, 64) and yb.max() < 5

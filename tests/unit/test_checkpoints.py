@@ -20,8 +20,10 @@ from safetensors import safe_open
 from torch import nn
 
 from transfer_lessons import learner as module
-from transfer_lessons.data import draw_icons
-from transfer_lessons.learner import Learner, adamw, read_checkpoint, vision_learner, write_safely
+from transfer_lessons.checkpoints import read_checkpoint, write_atomically
+from transfer_lessons.datasets import draw_icons
+from transfer_lessons.learner import Learner, vision_learner
+from transfer_lessons.optim import adamw
 
 sgd = partial(torch.optim.SGD, momentum=0.9, nesterov=True)
 
@@ -181,7 +183,7 @@ def test_kill_9_at_any_moment_leaves_the_old_or_the_new_checkpoint(small_learner
 def test_the_file_of_a_process_that_still_writes_is_left_alone(tmp_path):
     for name in (".a.1.part", ".a.b.part", ".a.99999999.part", ".ab.99999999.part"):  # 1 runs always
         (tmp_path / name).write_bytes(b"x")
-    write_safely(tmp_path / "a", b"new")
+    write_atomically(tmp_path / "a", b"new")
     assert files(tmp_path) == [".a.1.part", ".a.b.part", ".ab.99999999.part", "a"]
     assert (tmp_path / "a").read_bytes() == b"new"
 
@@ -189,12 +191,12 @@ def test_the_file_of_a_process_that_still_writes_is_left_alone(tmp_path):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(5, "Input/output error")], ids=["ctrl-c", "io"])
 @pytest.mark.parametrize("place", ["fsync", "replace"])
 def test_writing_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, place, error):
-    write_safely(tmp_path / "a", b"old")
+    write_atomically(tmp_path / "a", b"old")
     def fail(*arguments):
         raise error
     monkeypatch.setattr(os, place, fail)
     with pytest.raises((KeyboardInterrupt, OSError)):
-        write_safely(tmp_path / "a", b"new")
+        write_atomically(tmp_path / "a", b"new")
     assert files(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() == b"old"
 
 
@@ -203,7 +205,7 @@ def test_a_file_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
     for name in ("fsync", "replace"):
         original = getattr(os, name)
         monkeypatch.setattr(os, name, lambda *a, n=name, f=original: (order.append(n), f(*a))[1])
-    write_safely(tmp_path / "a", b"new")
+    write_atomically(tmp_path / "a", b"new")
     assert order == ["fsync", "replace"]
 
 

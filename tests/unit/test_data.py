@@ -28,26 +28,24 @@ from torch.testing import assert_close
 from torch.utils.data import get_worker_info
 
 from transfer_lessons import data
+from transfer_lessons.core import Table, default_device, show_images
 from transfer_lessons.data import (
     ImageDataLoaders,
-    Loader,
+    ImageDataset,
+    ImageLoader,
     Normalize,
-    PictureError,
-    Pictures,
-    Problem,
-    Table,
     augment_batch,
-    check_reachable,
-    content_digest,
-    default_device,
-    get_image_files,
-    icons,
-    load_picture,
-    scan,
-    show_pictures,
-    solar,
     split_by_content,
     square,
+)
+from transfer_lessons.datasets import check_reachable, icons, solar
+from transfer_lessons.image_files import (
+    ImageError,
+    Problem,
+    content_digest,
+    get_image_files,
+    load_image,
+    scan,
     to_rgb,
 )
 
@@ -78,8 +76,8 @@ def from_folder(folder: Path, **options) -> ImageDataLoaders:
     return ImageDataLoaders.from_folder(folder, **{"size": 16, "bs": 4, "device": "cpu", **options})
 
 
-def digests_of(part: Loader) -> set[bytes]:
-    return {content_digest(source) for source in part.pictures.sources}
+def digests_of(part: ImageLoader) -> set[bytes]:
+    return {content_digest(source) for source in part.dataset.sources}
 
 
 def smooth(width: int = 90, height: int = 60) -> Image.Image:
@@ -102,8 +100,8 @@ def jpeg(tmp_path_factory) -> bytes:
 def test_a_jpeg_cut_at_any_byte_is_named_with_reason_and_fix(jpeg, tmp_path, share):
     file = tmp_path / "cut.jpg"
     file.write_bytes(jpeg[:int(share * len(jpeg))])
-    with pytest.raises(PictureError, match="cut.jpg: .+ Download it again, or delete it") as caught:
-        load_picture(file)
+    with pytest.raises(ImageError, match="cut.jpg: .+ Download it again, or delete it") as caught:
+        load_image(file)
     assert caught.value.path == file
     problem, = scan(tmp_path)
     assert problem.path == file and problem.reason and problem.fix
@@ -122,8 +120,8 @@ def test_changed_bytes_give_a_picture_or_an_error_with_a_name_never_another_erro
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            assert load_picture(file).mode == "RGB"
-        except PictureError as error:
+            assert load_image(file).mode == "RGB"
+        except ImageError as error:
             assert error.path == file
 
 
@@ -149,16 +147,16 @@ def test_scan_says_so_when_there_is_nothing_to_say(tmp_path):
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     for path in (tmp_path / "gone.jpg", tmp_path):
-        with pytest.raises(PictureError, match=f"{path.name}: it cannot be read .* Check the path"):
-            load_picture(path)
+        with pytest.raises(ImageError, match=f"{path.name}: it cannot be read .* Check the path"):
+            load_image(path)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_damaged_picture_met_in_training_is_named(tmp_path, num_workers):
     dls = from_folder(fill(tmp_path, {"a": 8, "b": 8}), num_workers=num_workers)
-    damaged = dls.train.pictures.sources[0]
+    damaged = dls.train.dataset.sources[0]
     damaged.write_bytes(damaged.read_bytes()[:90])
-    with pytest.raises(PictureError, match=re.escape(str(damaged))) as caught:
+    with pytest.raises(ImageError, match=re.escape(str(damaged))) as caught:
         list(dls.train)
     start = time.perf_counter()
     del caught
@@ -183,12 +181,12 @@ def test_a_decompression_bomb_is_refused_in_little_memory_and_time(tmp_path):
     assert file.stat().st_size < 50_000
     script = """
 import resource, sys, time
-from transfer_lessons.data import PictureError, load_picture
+from transfer_lessons.image_files import ImageError, load_image
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before, start = peak(), time.perf_counter()
 try:
-    load_picture(sys.argv[1])
-except PictureError as error:
+    load_image(sys.argv[1])
+except ImageError as error:
     print(error, peak() - before, time.perf_counter() - start, sep="|")
 """
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", script, str(file)], check=True,
@@ -203,13 +201,13 @@ except PictureError as error:
 @pytest.mark.filterwarnings("error")
 def test_a_bomb_is_refused_where_warnings_are_errors(tmp_path):
     (tmp_path / "bomb.png").write_bytes(bomb(12_000))
-    with pytest.raises(PictureError, match="million pixels"):
-        load_picture(tmp_path / "bomb.png")
+    with pytest.raises(ImageError, match="million pixels"):
+        load_image(tmp_path / "bomb.png")
 
 
 def test_a_large_but_honest_picture_is_read(tmp_path):
     (tmp_path / "large.png").write_bytes(bomb(3_000))
-    assert load_picture(tmp_path / "large.png").size == (3_000, 3_000)
+    assert load_image(tmp_path / "large.png").size == (3_000, 3_000)
 
 
 # Odd files
@@ -232,7 +230,7 @@ def test_a_16_bit_ramp_keeps_its_levels(image):
 
 def test_a_16_bit_png_keeps_its_levels(tmp_path):
     Image.fromarray(RAMP).save(tmp_path / "ramp.png")
-    assert len(np.unique(load_picture(tmp_path / "ramp.png"))) >= 200
+    assert len(np.unique(load_image(tmp_path / "ramp.png"))) >= 200
     assert np.ptp(np.asarray(Image.open(tmp_path / "ramp.png").convert("RGB"))[0, 20:]) == 0, \
         "Pillow scales by itself now: drop ours"
 
@@ -246,7 +244,7 @@ def test_the_cameras_note_is_followed(tmp_path, turn):
     picture = smooth(80, 40)
     picture.save(tmp_path / "phone.png", exif=note)
     expected = picture.transpose(Image.Transpose[undo[turn]]) if turn > 1 else picture
-    loaded = load_picture(tmp_path / "phone.png")
+    loaded = load_image(tmp_path / "phone.png")
     assert loaded.size == ((40, 80) if turn > 4 else (80, 40))
     assert loaded.tobytes() == expected.tobytes()
 
@@ -256,7 +254,7 @@ def test_the_cameras_note_is_followed(tmp_path, turn):
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_a_damaged_note_of_the_camera_damages_no_picture(tmp_path, suffix, note):
     smooth().save(tmp_path / f"photo.{suffix}", exif=note)
-    assert load_picture(tmp_path / f"photo.{suffix}").size == (90, 60)
+    assert load_image(tmp_path / f"photo.{suffix}").size == (90, 60)
 
 
 def disc(mode: str) -> Image.Image:
@@ -301,10 +299,10 @@ def save_animation(file: Path) -> None:
 ])
 def test_other_kinds_become_rgb_with_the_first_frame_over_white(tmp_path, name, save):
     save(tmp_path / name)
-    loaded = load_picture(tmp_path / name)
+    loaded = load_image(tmp_path / name)
     assert loaded.mode == "RGB" and min(loaded.getpixel((0, 0))) >= 250
     assert scan(tmp_path) == []
-    xb, _ = Pictures([tmp_path / name], [0], 16)[0]
+    xb, _ = ImageDataset([tmp_path / name], [0], 16)[0]
     assert xb.shape == (3, 16, 16) and xb.dtype == torch.uint8
 
 
@@ -312,7 +310,7 @@ def test_other_kinds_become_rgb_with_the_first_frame_over_white(tmp_path, name, 
 def test_a_tiny_picture_is_used_with_a_warning_that_names_it(tmp_path, size):
     Image.new("RGB", size, "red").save(tmp_path / "tiny.png")
     with pytest.warns(UserWarning, match=rf"tiny.png: only {size[0]}x{size[1]} pixels") as told:
-        picture, _ = Pictures([tmp_path / "tiny.png"], [0], 16)[0]
+        picture, _ = ImageDataset([tmp_path / "tiny.png"], [0], 16)[0]
     assert picture[0].min() == 255 and picture[1:].max() == 0
     assert Path(told[0].filename) == Path(__file__), "the warning stands at the caller's line"
 
@@ -320,7 +318,7 @@ def test_a_tiny_picture_is_used_with_a_warning_that_names_it(tmp_path, size):
 @pytest.mark.parametrize("size", [(90, 60), (1200, 800), (900, 1600)])
 def test_a_jpeg_decoded_smaller_looks_the_same(tmp_path, size):
     smooth(*size).save(tmp_path / "photo.jpg", quality=95)
-    whole, smaller = load_picture(tmp_path / "photo.jpg"), load_picture(tmp_path / "photo.jpg", 64)
+    whole, smaller = load_image(tmp_path / "photo.jpg"), load_image(tmp_path / "photo.jpg", 64)
     assert min(smaller.size) >= min(128, *size) and (smaller.size < whole.size) == (size[0] > 90)
     difference = np.asarray(square(whole, 64), int) - np.asarray(square(smaller, 64), int)
     assert np.abs(difference).mean() < 2
@@ -360,7 +358,7 @@ def test_fewer_pictures_than_a_batch_names_both_numbers_and_a_batch_size_that_wo
     count, bs = (int(re.search(pattern, str(caught.value))[1])
                  for pattern in (r"^(\d+) training", r"bs=(\d+)"))
     dls = from_folder(tmp_path, bs=bs)
-    assert len(dls.train.pictures) == count and len(dls.train) >= 1
+    assert len(dls.train.dataset) == count and len(dls.train) >= 1
 
 
 def test_no_validation_pictures_is_an_error(tmp_path):
@@ -399,7 +397,7 @@ def test_hidden_folders_and_files_are_skipped(tmp_path):
     (tmp_path / "a" / "notes.txt").touch()
     dls = from_folder(tmp_path)
     assert dls.vocab == ["a", "b"]
-    assert len(dls.train.pictures) + len(dls.valid.pictures) == 16
+    assert len(dls.train.dataset) + len(dls.valid.dataset) == 16
 
 
 @pytest.mark.parametrize("options", [{"bs": 0}, {"bs": -4}, {"bs": "16"}, {"size": 0},
@@ -430,21 +428,21 @@ def test_folders_train_and_valid_are_the_split_and_test_is_left_alone(tmp_path, 
     dls = from_folder(tmp_path)
     assert dls.vocab == ["a", "b"]
     for loader, part in ((dls.train, train), (dls.valid, valid)):
-        assert {file.parent.parent.name for file in loader.pictures.sources} == {part}
-        assert len(loader.pictures) == 12
+        assert {file.parent.parent.name for file in loader.dataset.sources} == {part}
+        assert len(loader.dataset) == 12
 
 
 def test_a_folder_train_without_valid_is_split(tmp_path):
     fill(tmp_path / "train", {"a": 20, "b": 20})
     fill(tmp_path / "test", {"a": 5, "b": 5}, 100)
     dls = from_folder(tmp_path)
-    assert len(dls.train.pictures) + len(dls.valid.pictures) == 40 and len(dls.valid.pictures)
+    assert len(dls.train.dataset) + len(dls.valid.dataset) == 40 and len(dls.valid.dataset)
 
 
 def test_a_class_may_be_called_train(tmp_path):
     dls = from_folder(fill(tmp_path, {"train": 10, "valid": 10, "ship": 10}))
     assert dls.vocab == ["ship", "train", "valid"]
-    assert len(dls.train.pictures) + len(dls.valid.pictures) == 30
+    assert len(dls.train.dataset) + len(dls.valid.dataset) == 30
 
 
 def test_labels_from_names(tmp_path):
@@ -456,7 +454,7 @@ def test_labels_from_names(tmp_path):
     again = ImageDataLoaders.from_name_re(tmp_path, files, r"^(.+)_\d+.png$", **options)
     for loaders in (dls, again):
         assert loaders.vocab == ["Bengal", "great_dane"]
-        pictures = loaders.train.pictures
+        pictures = loaders.train.dataset
         assert all(Path(source).name.startswith(loaders.vocab[target])
                    for source, target in zip(pictures.sources, pictures.targets, strict=True))
 
@@ -480,7 +478,7 @@ def test_a_pattern_that_finds_no_class_names_pattern_and_file(tmp_path, pattern,
 def test_any_class_name_can_be_drawn(names):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph|.*missing from")
-        show_pictures([noise(0)] * len(names), names)
+        show_images([noise(0)] * len(names), names)
         figure = matplotlib.pyplot.gcf()
         figure.canvas.draw()
     matplotlib.pyplot.close(figure)
@@ -581,7 +579,7 @@ def test_a_file_added_to_a_folder_moves_no_other(tmp_path):
     noise(12345).save(tmp_path / "a" / "000_new.png")
     after = from_folder(tmp_path)
     for part in ("train", "valid"):
-        sources = [set(getattr(dls, part).pictures.sources) for dls in (before, after)]
+        sources = [set(getattr(dls, part).dataset.sources) for dls in (before, after)]
         assert sources[0] <= sources[1]
 
 
@@ -597,8 +595,8 @@ def test_a_class_with_one_picture_is_learned_from_with_a_warning_that_names_it(t
     fill(tmp_path, {"a": 12, "b": 12, "rare": 1})
     with pytest.warns(UserWarning, match=r"\['rare'\] have pictures on one side") as told:
         dls = from_folder(tmp_path)
-    assert dls.vocab.index("rare") in dls.train.pictures.targets
-    assert dls.vocab.index("rare") not in dls.valid.pictures.targets
+    assert dls.vocab.index("rare") in dls.train.dataset.targets
+    assert dls.vocab.index("rare") not in dls.valid.dataset.targets
     assert Path(told[0].filename) == Path(__file__)
 
 
@@ -608,7 +606,7 @@ def test_copies_are_reported_and_stay_on_one_side(tmp_path):
         file.with_name(f"copy_of_{file.name}").write_bytes(file.read_bytes())
     with pytest.warns(UserWarning, match=r"20 pictures are copies of others .*copy_of_000\.png"):
         dls = from_folder(tmp_path)
-    assert len(dls.train.pictures) + len(dls.valid.pictures) == 60
+    assert len(dls.train.dataset) + len(dls.valid.dataset) == 60
     assert not digests_of(dls.train) & digests_of(dls.valid)
 
 
@@ -619,8 +617,8 @@ def test_a_picture_in_both_train_and_valid_is_reported_and_not_trained_on(tmp_pa
     leaked.write_bytes((tmp_path / "valid" / "a" / "100.png").read_bytes())
     with pytest.warns(UserWarning, match="1 pictures are copies of others"):
         dls = from_folder(tmp_path)
-    assert leaked not in dls.train.pictures.sources and len(dls.train.pictures) == 20
-    assert len(dls.valid.pictures) == 10, "what is checked with stays as it was given"
+    assert leaked not in dls.train.dataset.sources and len(dls.train.dataset) == 20
+    assert len(dls.valid.dataset) == 10, "what is checked with stays as it was given"
     assert not digests_of(dls.train) & digests_of(dls.valid)
 
 
@@ -637,7 +635,7 @@ def test_a_split_by_hand_is_kept_and_must_fit(tmp_path):
     labels = [file.parent.name for file in files]
     flags = [number % 4 == 0 for number in range(20)]
     dls = ImageDataLoaders(files, labels, np.array(flags), size=16, bs=4, device="cpu")
-    assert dls.valid.pictures.sources == files[::4]
+    assert dls.valid.dataset.sources == files[::4]
     with pytest.raises(ValueError):
         ImageDataLoaders(files, labels, flags[1:], size=16, bs=4)
 
@@ -647,8 +645,8 @@ def test_a_split_by_hand_is_kept_and_must_fit(tmp_path):
 def test_without_augmentation_a_batch_is_the_plain_squares_in_order(tmp_path):
     dls = from_folder(fill(tmp_path, {"a": 20, "b": 20}), augment=False)
     xs, ys = (torch.cat(parts) for parts in zip(*dls.valid, strict=True))
-    for x, y, file in zip(xs, ys, dls.valid.pictures.sources, strict=True):
-        assert_close(x, TF.to_tensor(square(load_picture(file), 16)))
+    for x, y, file in zip(xs, ys, dls.valid.dataset.sources, strict=True):
+        assert_close(x, TF.to_tensor(square(load_image(file), 16)))
         assert dls.vocab[y] == file.parent.name
     assert len(dls.valid) == -(-len(ys) // 4)
 
@@ -657,7 +655,7 @@ def test_without_augmentation_a_batch_is_the_plain_squares_in_order(tmp_path):
 def test_an_epoch_shows_each_picture_once_in_whole_batches(tmp_path, augment):
     dls = from_folder(fill(tmp_path, {"a": 20, "b": 21}), augment=augment)
     epoch = list(dls.train)
-    assert len(epoch) == len(dls.train) == len(dls.train.pictures) // 4
+    assert len(epoch) == len(dls.train) == len(dls.train.dataset) // 4
     assert {xb.shape for xb, _ in epoch} == {(4, 3, 16, 16)} and epoch[0][1].dtype == torch.int64
     assert all(0 <= xb.min() and xb.max() <= 1 for xb, _ in epoch)
     if not augment and augment != {}:
@@ -708,17 +706,17 @@ def test_a_look_that_fails_leaves_no_trace(tmp_path):
 def test_the_crop_slides_in_training_only(tmp_path):
     wide = Image.new("RGB", (160, 40), "black")
     wide.paste("white", (80, 0, 160, 40))
-    still = {"rotate": 0, "zoom": 1, "flip": False, "light": 0, "size": 16}
-    pictures = Pictures([wide] * 40, [0] * 40, 16)
-    sliding = Loader(pictures, 40, CPU, torch.Generator().manual_seed(0), still)
+    still = {"rotate": 0, "zoom": 1, "flip": False, "lighting": 0, "size": 16}
+    pictures = ImageDataset([wide] * 40, [0] * 40, 16)
+    sliding = ImageLoader(pictures, 40, CPU, torch.Generator().manual_seed(0), still)
     whites = next(iter(sliding))[0].mean((1, 2, 3))
     assert whites.min() < 0.1 and whites.max() > 0.9
-    assert_close(next(iter(Loader(pictures, 40, CPU)))[0].mean((1, 2, 3)), torch.full((40,), 0.5),
+    assert_close(next(iter(ImageLoader(pictures, 40, CPU)))[0].mean((1, 2, 3)), torch.full((40,), 0.5),
                  atol=0.03, rtol=0)
 
 
-class Killing(Pictures):
-    """Pictures whose reader is killed, as by the system when memory runs out."""
+class Killing(ImageDataset):
+    """ImageDataset whose reader is killed, as by the system when memory runs out."""
     def __getitem__(self, item):
         if get_worker_info() and get_worker_info().id == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -729,13 +727,13 @@ class Killing(Pictures):
 def test_a_killed_worker_says_try_num_workers_0():
     pictures = Killing([noise(i) for i in range(8)], [0] * 8, 16)
     with pytest.raises(RuntimeError, match="was killed.* try num_workers=0"):
-        list(Loader(pictures, 2, CPU, num_workers=2))
-    assert len(list(Loader(pictures, 2, CPU, num_workers=0))) == 4
+        list(ImageLoader(pictures, 2, CPU, num_workers=2))
+    assert len(list(ImageLoader(pictures, 2, CPU, num_workers=0))) == 4
 
 
 def test_other_errors_of_a_worker_are_passed_on_as_they_are():
-    pictures = Pictures([noise(i) for i in range(4)], [0] * 4, 16)
-    loader = Loader(pictures, 2, CPU)
+    pictures = ImageDataset([noise(i) for i in range(4)], [0] * 4, 16)
+    loader = ImageLoader(pictures, 2, CPU)
     with pytest.raises(RuntimeError, match="^mine$"):
         for _ in loader:
             loader.finish = lambda xb: (_ for _ in ()).throw(RuntimeError("mine"))
@@ -751,7 +749,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-OFF = {"rotate": 0.0, "zoom": 1.0, "flip": False, "light": 0.0}
+OFF = {"rotate": 0.0, "zoom": 1.0, "flip": False, "lighting": 0.0}
 
 
 @quick
@@ -798,9 +796,9 @@ def test_a_zoom_shows_a_part_of_the_picture_and_never_more():
 
 def test_light_keeps_pixels_between_0_and_1_and_a_mid_grey_near_grey():
     x = torch.full((200, 3, 4, 4), 0.5)
-    lit = augment_batch(x, seeded(), **{**OFF, "light": 0.2})[:, 0, 0, 0]
+    lit = augment_batch(x, seeded(), **{**OFF, "lighting": 0.2})[:, 0, 0, 0]
     assert 0.39 < lit.min() < 0.42 and 0.58 < lit.max() < 0.61
-    strong = augment_batch(batch(), seeded(), **{**OFF, "light": 1.0})
+    strong = augment_batch(batch(), seeded(), **{**OFF, "lighting": 1.0})
     assert strong.min() >= 0 and strong.max() <= 1
 
 
@@ -907,7 +905,7 @@ def test_pets_on_disk_need_no_network(no_network, tmp_path):
             noise(zlib.crc32(name.encode())).save(root / "images" / f"{name}.jpg")
     dls = data.pets(tmp_path, size=16, bs=4, device="cpu")
     assert dls.vocab == ["Bengal", "great_dane"]
-    assert len(dls.train.pictures) + len(dls.valid.pictures) == 40
+    assert len(dls.train.dataset) + len(dls.valid.dataset) == 40
 
 
 def test_flowers_are_labelled_by_number(monkeypatch, tmp_path):
@@ -919,23 +917,23 @@ def test_flowers_are_labelled_by_number(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "Flowers102", stand_in)
     dls = data.flowers(tmp_path, size=16, bs=4, device="cpu")
     assert dls.vocab == ["001", "102"]
-    assert len(dls.train.pictures) + len(dls.valid.pictures) == 60
+    assert len(dls.train.dataset) + len(dls.valid.dataset) == 60
 
 
 @pytest.mark.filterwarnings("error")
 def test_icons_are_there_offline_all_different_and_named(no_network):
     dls = icons(size=32, device="cpu")
-    sources = dls.train.pictures.sources + dls.valid.pictures.sources
+    sources = dls.train.dataset.sources + dls.valid.dataset.sources
     assert len(dls.vocab) == 11 and len(sources) > 600 and dls.bs == 16
     assert len({content_digest(source) for source in sources}) == len(sources)
     assert len({source.info["name"] for source in sources}) == len(sources)
-    assert {*dls.train.pictures.targets} == {*dls.valid.pictures.targets} == {*range(11)}
+    assert {*dls.train.dataset.targets} == {*dls.valid.dataset.targets} == {*range(11)}
 
 
 def test_solar_cells_from_the_installed_package():
     pytest.importorskip("elpv_dataset", reason="the extra [solar] is not installed")
     dls = solar(size=32, device="cpu")
-    targets = dls.train.pictures.targets + dls.valid.pictures.targets
+    targets = dls.train.dataset.targets + dls.valid.dataset.targets
     assert dls.vocab == ["defective", "functional"] and len(targets) == 2624
     assert abs(np.mean(targets) - 0.687) < 0.01, "68.7 % are functional at threshold 0.5"
 
@@ -951,11 +949,11 @@ def test_solar_without_its_package_says_what_to_install(monkeypatch):
 def test_real_photographs_from_folders():
     dls = ImageDataLoaders.from_folder(FLOWERS, size=32, device="cpu")
     assert dls.vocab == ["daisy", "dandelion", "rose", "sunflower", "tulip"]
-    assert len(dls.train.pictures) + len(dls.valid.pictures) == 4317
+    assert len(dls.train.dataset) + len(dls.valid.dataset) == 4317
     assert not digests_of(dls.train) & digests_of(dls.valid)
-    share = np.bincount(dls.valid.pictures.targets) / [764, 1052, 784, 733, 984]
+    share = np.bincount(dls.valid.dataset.targets) / [764, 1052, 784, 733, 984]
     assert (abs(share - 0.2) < 0.05).all()
     xb, _ = next(iter(dls.valid))
-    first = load_picture(dls.valid.pictures.sources[0])
+    first = load_image(dls.valid.dataset.sources[0])
     assert_close(xb[0], TF.to_tensor(ImageOps.fit(first, (32, 32), Image.Resampling.BILINEAR)),
                  atol=0.05, rtol=0)

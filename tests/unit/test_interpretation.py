@@ -12,7 +12,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 from torch import Tensor, nn
 
-from transfer_lessons.data import ImageDataLoaders, Pictures
+from transfer_lessons.data import ImageDataLoaders, ImageDataset
 from transfer_lessons.interpretation import ClassificationInterpretation, Confusion
 from transfer_lessons.learner import Learner
 
@@ -28,11 +28,11 @@ def no_figure_left():
     plt.close("all")
 
 
-def blank(n: int, size: int = 16) -> Pictures:
+def blank(n: int, size: int = 16) -> ImageDataset:
     images = [Image.new("RGB", (20, 20), (10 * i % 256, 90, 0)) for i in range(n)]
     for i, image in enumerate(images):
         image.info["name"] = f"picture {i}"
-    return Pictures(images, [0] * n, size)
+    return ImageDataset(images, [0] * n, size)
 
 
 def made(logits: Tensor, targets: Tensor, vocab: list[str] | None = None):
@@ -171,10 +171,10 @@ def number_of(source: Image.Image) -> int:
 def test_every_answer_stands_beside_its_picture_also_where_the_loader_shuffles(learn, side):
     loader = getattr(learn.dls, side)
     interp = ClassificationInterpretation.from_learner(learn, loader)
-    sources = interp.pictures.sources
-    assert sources == loader.pictures.sources, "all of them, an incomplete batch included"
+    sources = interp.dataset.sources
+    assert sources == loader.dataset.sources, "all of them, an incomplete batch included"
     assert interp.predicted.tolist() == [number_of(source) % 3 for source in sources]
-    assert interp.targets.tolist() == loader.pictures.targets
+    assert interp.targets.tolist() == loader.dataset.targets
     wrong = {number_of(source) for source in sources if number_of(source) % 5 == 0}
     losses, numbers = interp.top_losses(len(wrong))
     assert {number_of(sources[i]) for i in numbers} == wrong and losses.min() > 5
@@ -182,7 +182,7 @@ def test_every_answer_stands_beside_its_picture_also_where_the_loader_shuffles(l
 
 def test_without_a_loader_it_asks_about_the_validation_pictures(learn):
     interp = ClassificationInterpretation.from_learner(learn)
-    assert interp.pictures is learn.dls.valid.pictures and interp.vocab == ["a", "b", "c"]
+    assert interp.dataset is learn.dls.valid.dataset and interp.vocab == ["a", "b", "c"]
 
 
 def test_asking_changes_neither_the_order_of_training_nor_modes_nor_weights(learn):
@@ -198,7 +198,7 @@ def test_training_pictures_are_asked_about_in_the_size_of_validation_and_as_they
     seen = []
     learn.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-1]))
     interp = ClassificationInterpretation.from_learner(learn, learn.dls.train)
-    assert set(seen) == {16} and interp.pictures[0][0].shape == (3, 16, 16)
+    assert set(seen) == {16} and interp.dataset[0][0].shape == (3, 16, 16)
     again = ClassificationInterpretation.from_learner(learn, learn.dls.train)
     assert torch.equal(interp.probabilities, again.probabilities), "no augmentation"
 
@@ -221,7 +221,7 @@ def draw_all(names: list[str]) -> list[float]:
     """Draw both plots for classes and files of these names; how much the pixels of each vary."""
     n, varied = len(names), []
     interp = made(torch.eye(n), torch.arange(n).roll(1), names)
-    for image, name in zip(interp.pictures.sources, names, strict=True):
+    for image, name in zip(interp.dataset.sources, names, strict=True):
         image.info["name"] = name
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph|.*missing from.*font")

@@ -20,21 +20,15 @@ from torchvision.models import resnet34, shufflenet_v2_x0_5
 
 from transfer_lessons import fine_tuning  # noqa: F401  adds fine_tune to Learner
 from transfer_lessons import learner as module
-from transfer_lessons.data import ImageDataLoaders, Loader, draw_icons
+from transfer_lessons.core import Progress, defer_interrupts
+from transfer_lessons.data import ImageDataLoaders, ImageLoader
+from transfer_lessons.datasets import draw_icons
 from transfer_lessons.freezing import group_parameters
 from transfer_lessons.interpretation import ClassificationInterpretation
-from transfer_lessons.learner import (
-    Learner,
-    Progress,
-    accuracy,
-    adamw,
-    cnn_learner,
-    error_rate,
-    interrupts_held,
-    vision_learner,
-)
+from transfer_lessons.learner import Learner, accuracy, cnn_learner, error_rate, vision_learner
 from transfer_lessons.losses import cross_entropy
 from transfer_lessons.lr_finder import minimum, steep
+from transfer_lessons.optim import adamw
 
 sgd = partial(torch.optim.SGD, momentum=0.9)
 
@@ -194,9 +188,9 @@ def test_plots_show_every_step_and_every_epoch(small_learner):
 def test_predictions_are_probabilities_in_the_order_of_the_pictures(small_learner):
     learn = small_learner()
     probabilities, targets = learn.get_preds()
-    assert probabilities.shape == (12, 3) and targets.tolist() == learn.dls.valid.pictures.targets
+    assert probabilities.shape == (12, 3) and targets.tolist() == learn.dls.valid.dataset.targets
     assert_close(probabilities.sum(1), torch.ones(12))
-    name, number, chances = learn.predict(learn.dls.valid.pictures.sources[5])
+    name, number, chances = learn.predict(learn.dls.valid.dataset.sources[5])
     assert_close(chances, probabilities[5])
     assert name == learn.dls.vocab[number] and number == probabilities[5].argmax()
 
@@ -205,9 +199,9 @@ def test_asking_for_answers_changes_nothing(small_learner, state_of, assert_same
     learn = small_learner()
     before = state_of(learn)
     learn.get_preds(), learn.get_preds(learn.dls.valid), learn.validate(), learn.summary(1e-3)
-    learn.predict(learn.dls.valid.pictures.sources[0])
+    learn.predict(learn.dls.valid.dataset.sources[0])
     drawn = []
-    monkeypatch.setattr(module, "show_pictures", lambda pictures, titles: drawn.extend(titles))
+    monkeypatch.setattr(module, "show_images", lambda pictures, titles: drawn.extend(titles))
     learn.show_results(5)
     assert_same(before, state_of(learn))
     taken = [learn.dls.vocab[i] for i in learn.get_preds()[0].argmax(1)]
@@ -218,7 +212,7 @@ def test_asking_for_answers_changes_nothing(small_learner, state_of, assert_same
 @pytest.mark.parametrize("max_n", [3, 8, 12, 50])
 def test_results_that_are_shown_come_from_all_over_the_validation_pictures(small_learner, monkeypatch, max_n):
     learn, drawn = small_learner(), []
-    monkeypatch.setattr(module, "show_pictures", lambda pictures, titles: drawn.extend(titles))
+    monkeypatch.setattr(module, "show_images", lambda pictures, titles: drawn.extend(titles))
     learn.show_results(max_n)
     assert len(drawn) == min(max_n, 12)
     assert {re.split("[:,]", title)[0] for title in drawn} == set(learn.dls.vocab)
@@ -383,8 +377,8 @@ def test_a_loss_that_is_no_number_stops_before_it_does_harm(
 
 def test_the_step_named_counts_through_the_epochs(small_learner):
     learn = small_learner(loss_func=Injected(6, CHANGES["nan"]))
-    learn.dls.valid.pictures.sources = learn.dls.valid.pictures.sources[:1]
-    learn.dls.valid.pictures.targets = [0]
+    learn.dls.valid.dataset.sources = learn.dls.valid.dataset.sources[:1]
+    learn.dls.valid.dataset.targets = [0]
     with pytest.raises(FloatingPointError, match=r"step 5 \(epoch 1, both counted from 0\)"):
         learn.fit(3, 1e-3)  # the seventh call: four steps, a validation, two steps
     assert len(learn.recorder.history) == 1 and len(learn.recorder.losses) == 5
@@ -453,10 +447,10 @@ class Hooks:
         self.before(torch.optim.Optimizer, "zero_grad", 6)
 
     def loader(self):
-        self.before(Loader, "finish", 4 + 2 + 2)
+        self.before(ImageLoader, "finish", 4 + 2 + 2)
 
     def next_epoch(self):
-        self.before(Loader, "__iter__", 3)
+        self.before(ImageLoader, "__iter__", 3)
 
     def recorder(self):
         self.before(module.Recorder, "end_step", 6)
@@ -468,7 +462,7 @@ class Hooks:
         self.before(Learner, "get_logits", 2)
 
     def validation_batch(self):
-        self.before(Loader, "finish", 4 + 2 + 4 + 1)
+        self.before(ImageLoader, "finish", 4 + 2 + 4 + 1)
 
     def metric(self):
         original, calls = self.learn.metrics[0], []
@@ -555,7 +549,7 @@ def test_a_real_ctrl_c_in_the_middle_of_a_step_waits_until_the_step_is_whole(sma
     assert steps == {3}, "every weight made the third step, none half of it"
     torch.manual_seed(1)
     whole.opt = whole.create_opt()
-    module.set_rates(whole.opt, [1e-2] * 3, None)
+    module.set_hyperparams(whole.opt, [1e-2] * 3, None)
     for (xb, yb), _ in zip(whole.dls.train, range(3), strict=False):
         whole.train_step(xb, yb)
     assert all(torch.equal(a, b) for a, b in
@@ -602,8 +596,8 @@ def test_an_impatient_second_ctrl_c_does_not_spoil_the_tidying_up(small_learner,
 def test_held_interrupts_come_after_the_block_and_nest():
     done = []
     with pytest.raises(KeyboardInterrupt):
-        with interrupts_held():
-            with interrupts_held():
+        with defer_interrupts():
+            with defer_interrupts():
                 os.kill(os.getpid(), signal.SIGINT)
                 done.append("inner")
             done.append("outer")

@@ -22,7 +22,15 @@ from torch import Tensor, nn
 from transfer_lessons import lr_finder
 from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.learner import Learner, Recorder
-from transfer_lessons.lr_finder import LRFind, minimum, slide, steep, suggest, untouched, valley
+from transfer_lessons.lr_finder import (
+    LRFind,
+    minimum,
+    slide,
+    steep,
+    suggest,
+    temporary_copy,
+    valley,
+)
 
 quick = settings(deadline=None, max_examples=100)
 
@@ -219,7 +227,7 @@ def test_a_fresh_learner_stays_fresh_and_frozen(pictures):
 def test_a_validation_loader_with_a_generator_of_its_own_keeps_its_order(learn):
     learn.dls.valid.generator = torch.Generator().manual_seed(3)
     before = learn.dls.valid.generator.get_state()
-    with untouched(learn) as twin:
+    with temporary_copy(learn) as twin:
         twin.validate()
     assert torch.equal(learn.dls.valid.generator.get_state(), before)
 
@@ -229,7 +237,7 @@ def test_devices_of_apple_get_their_random_state_back(learn, monkeypatch):
     monkeypatch.setattr(torch.mps, "get_rng_state", lambda: dice["state"])
     monkeypatch.setattr(torch.mps, "set_rng_state", lambda state: dice.update(state=state))
     learn.dls.device = torch.device("mps")
-    with untouched(learn):
+    with temporary_copy(learn):
         dice["state"] = 2
     assert dice["state"] == 1
 
@@ -247,7 +255,7 @@ def test_on_a_gpu_weights_and_random_states_are_as_before(pictures):
 def test_whatever_is_done_to_a_twin_the_learner_is_untouched(learn):
     busy(learn)
     before = state(learn)
-    with pytest.raises(ZeroDivisionError), untouched(learn) as twin:
+    with pytest.raises(ZeroDivisionError), temporary_copy(learn) as twin:
         twin.unfreeze()
         twin.fit_one_cycle(1, 5.0)
         twin.model.train()
@@ -262,7 +270,7 @@ def test_a_twin_answers_and_trains_as_the_learner_would(pictures):
     other.fit(1, 1e-2)
     torch.manual_seed(0)
     learn = make_learner(pictures)
-    with untouched(learn) as twin:
+    with temporary_copy(learn) as twin:
         twin.fit(1, 1e-2)
         assert_same(dict(twin.model.state_dict()), dict(other.model.state_dict()))
 
@@ -279,8 +287,8 @@ def test_a_copied_model_shares_nothing_that_trains(learn):
 
 def interrupted_at(learn: Learner, nth: int | None) -> int:
     """Press Ctrl-C at the n-th line that lr_find's functions reach; returns how many were reached."""
-    hooks = {"lr_find", "_check", "random_states", "untouched", "_range_test", "suggest"}
-    holding, reached = "with interrupts_held():", 0  # that line changes what Ctrl-C does: a gap
+    hooks = {"lr_find", "_check", "rng_states", "temporary_copy", "_range_test", "suggest"}
+    holding, reached = "with defer_interrupts():", 0  # that line changes what Ctrl-C does: a gap
     def trace(frame, event, argument):
         nonlocal reached
         code = frame.f_code
@@ -348,7 +356,7 @@ def test_a_nan_ends_the_curve_and_no_weight_of_the_learner_is_nan(learn):
 
 
 def test_lr_find_writes_no_files(learn, tmp_path, monkeypatch):
-    for n, picture in enumerate(learn.dls.train.pictures.sources):
+    for n, picture in enumerate(learn.dls.train.dataset.sources):
         folder = tmp_path / "photos" / "abc"[n % 3]
         folder.mkdir(parents=True, exist_ok=True)
         picture.save(folder / f"{n}.png")
@@ -398,11 +406,11 @@ def test_a_data_set_of_fewer_batches_than_rates_begins_again(learn):
 
 def test_every_layer_group_gets_the_same_rate(learn, monkeypatch):
     seen = []
-    set_rates = lr_finder.set_rates
+    set_hyperparams = lr_finder.set_hyperparams
     def noted(opt, rates, momentum):
         seen.append((set(rates), len(rates), momentum))
-        set_rates(opt, rates, momentum)
-    monkeypatch.setattr(lr_finder, "set_rates", noted)
+        set_hyperparams(opt, rates, momentum)
+    monkeypatch.setattr(lr_finder, "set_hyperparams", noted)
     found = learn.lr_find(num_it=20)
     n_groups = len(learn.create_opt().param_groups)
     assert seen == [({lr}, n_groups, None) for lr in found.lrs]

@@ -18,18 +18,13 @@ from torch.testing import assert_close
 from torchvision.models import resnet18
 
 from transfer_lessons import fine_tuning, lr_finder  # noqa: F401  they give a learner methods
+from transfer_lessons.activation_store import cache_key, to_file
 from transfer_lessons.backbones import vision_model
-from transfer_lessons.data import ImageDataLoaders, Loader, Pictures
+from transfer_lessons.checkpoints import write_atomically
+from transfer_lessons.data import ImageDataLoaders, ImageDataset, ImageLoader
 from transfer_lessons.interpretation import ClassificationInterpretation
-from transfer_lessons.learner import Learner, write_safely
-from transfer_lessons.precompute import (
-    FrozenPart,
-    KeptLoader,
-    _set_threads,
-    cache_key,
-    keep_in_file,
-    split_frozen,
-)
+from transfer_lessons.learner import Learner
+from transfer_lessons.precompute import CachedLoader, FrozenBody, _set_threads, split_frozen
 
 SCRIPT = """
 import itertools, os, random, signal, sys, time
@@ -41,7 +36,7 @@ from torch import nn
 from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.freezing import freeze
 from transfer_lessons.learner import Learner
-from transfer_lessons.precompute import keep_in_file
+from transfer_lessons.activation_store import to_file
 torch.set_num_threads(1)  # no threads, so that the process can be forked
 folder = Path(sys.argv[1])
 
@@ -90,7 +85,7 @@ def test_kept_and_live_activations_agree(drawings, arch, n):
     kept = learn.precompute()
     in_order = copy.copy(learn.dls.train)
     in_order.generator = None
-    notes = KeptLoader(in_order, kept.dls.train.kept, kept.dls.train.frozen)
+    notes = CachedLoader(in_order, kept.dls.train.kept, kept.dls.train.frozen)
     for live, loader in ((in_order, notes), (learn.dls.valid, kept.dls.valid)):
         expected, targets = learn.get_logits(live)
         logits, same_targets = kept.get_logits(loader)
@@ -253,9 +248,9 @@ def test_refusals_say_what_to_do(small_learner, frozen_learner):
 
 def test_views_are_views_of_the_same_picture(frozen_learner):
     learn = frozen_learner(augment=True)
-    n, kept = len(learn.dls.train.pictures), learn.precompute(views=3)
+    n, kept = len(learn.dls.train.dataset), learn.precompute(views=3)
     rows = kept.dls.train.kept
-    assert len(rows) == 3 * n and len(kept.dls.valid.kept) == len(learn.dls.valid.pictures)
+    assert len(rows) == 3 * n and len(kept.dls.valid.kept) == len(learn.dls.valid.dataset)
     assert torch.equal(rows, frozen_learner(augment=True).precompute(views=3).dls.train.kept)
     assert torch.equal(rows[:n], learn.precompute(views=1).dls.train.kept)
     assert not torch.equal(rows[:n], rows[n:2 * n])
@@ -264,7 +259,7 @@ def test_views_are_views_of_the_same_picture(frozen_learner):
         for xb, yb in kept.dls.train:
             for x, y in zip(xb, yb, strict=True):
                 row = int((rows == x).all(1).nonzero()[0])
-                assert learn.dls.train.pictures.targets[row % n] == y
+                assert learn.dls.train.dataset.targets[row % n] == y
                 seen.add(row)
     assert len(seen) > 2.5 * n, "every view gets its turn"
     kept.fit(1, 1e-2)
@@ -345,12 +340,12 @@ def test_the_key_is_of_contents(frozen_learner):
     learn = frozen_learner()
     loader, frozen = learn.dls.valid, split_frozen(learn.model, torch.rand(2, 3, 16, 16))[0]
     def key(part=frozen, **changes):
-        changed, pictures = copy.copy(loader), copy.copy(loader.pictures)
+        changed, pictures = copy.copy(loader), copy.copy(loader.dataset)
         changed.augment = changes.pop("augment", None)
         vars(pictures).update(changes)
-        changed.pictures = pictures
-        return cache_key(FrozenPart(part), changed)
-    sources, first = loader.pictures.sources, key()
+        changed.dataset = pictures
+        return cache_key(FrozenBody(part), changed)
+    sources, first = loader.dataset.sources, key()
     assert first == key(sources=[picture.copy() for picture in sources]), "names do not matter"
     assert first == key(targets=[0] * len(sources)), "labels do not matter"
     darker = sources[0].point(lambda level: max(level - 1, 0))
@@ -424,7 +419,7 @@ def test_a_full_disk_leaves_nothing_behind(frozen_learner, tmp_path, monkeypatch
 
 
 def test_pieces_are_written_as_one(tmp_path):
-    write_safely(tmp_path / "file", iter([b"one ", memoryview(b"two")]))
+    write_atomically(tmp_path / "file", iter([b"one ", memoryview(b"two")]))
     assert (tmp_path / "file").read_bytes() == b"one two"
 
 
@@ -433,7 +428,7 @@ def test_what_dead_processes_left_half_written_is_removed(tmp_path):
     dead.wait()
     left, living = tmp_path / f".a.npy.{dead.pid}.part", tmp_path / f".b.npy.{os.getppid()}.part"
     left.write_bytes(b"half"), living.write_bytes(b"half")
-    keep_in_file(iter([torch.rand(2, 3)]), 2, tmp_path / "c.npy")
+    to_file(iter([torch.rand(2, 3)]), 2, tmp_path / "c.npy")
     assert {file.name for file in tmp_path.iterdir()} == {living.name, "c.npy"}
 
 
@@ -494,7 +489,7 @@ def test_two_that_write_and_one_that_reads_are_at_peace(tmp_path):
 def write(number):
     for value in itertools.count(number, 2):
         pieces = (torch.full((50, 2000), float(value)) for _ in range(20))
-        assert keep_in_file(pieces, 1000, folder / f"{value % 3}.npy").shape == (1000, 2000)
+        assert to_file(pieces, 1000, folder / f"{value % 3}.npy").shape == (1000, 2000)
 random.seed(1)
 reads = left = 0
 for attempt in range(8):
@@ -532,11 +527,11 @@ def test_pictures_go_through_the_whole_network(frozen_learner):
     learn = frozen_learner()
     kept = learn.precompute()
     kept.fit(1, 1e-2)
-    picture = learn.dls.valid.pictures.sources[0]
+    picture = learn.dls.valid.dataset.sources[0]
     name, number, probabilities = kept.predict(picture)
     assert (name, number) == learn.predict(picture)[:2]
     assert_close(probabilities, kept.get_preds()[0][0])
-    others = Loader(Pictures(learn.dls.train.pictures.sources[:5], [0] * 5, 16), 2, kept.dls.device)
+    others = ImageLoader(ImageDataset(learn.dls.train.dataset.sources[:5], [0] * 5, 16), 2, kept.dls.device)
     assert_close(kept.get_preds(others), learn.get_preds(others))
     kept.show_results()
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from transfer_lessons import sweep as module
 from transfer_lessons.backbones import create_head
-from transfer_lessons.learner import Learner, adamw, error_rate
+from transfer_lessons.learner import Learner, error_rate
 from transfer_lessons.losses import cross_entropy
 from transfer_lessons.lr_finder import valley
+from transfer_lessons.optim import adamw
 from transfer_lessons.precompute import PrecomputedLearner
 from transfer_lessons.sweep import Sweep, sweep_lrs
 

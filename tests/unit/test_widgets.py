@@ -19,26 +19,24 @@ import torch
 from PIL import Image
 
 from transfer_lessons.data import augment_batch
-from transfer_lessons.freezing import group_parameters
-from transfer_lessons.interpretation import ClassificationInterpretation
-from transfer_lessons.sweep import sweep_lrs
-from transfer_lessons.widgets import (
+from transfer_lessons.explorers import (
     AugmentExplorer,
     ConfusionExplorer,
     CrossEntropyExplorer,
     Explorer,
     FreezeExplorer,
-    LossCurves,
-    LRScrubber,
     OneCycleExplorer,
     augmented_views,
     confusion_cell,
     cross_entropy_parts,
     cycle_curves,
-    judge_rates,
     measure_steps,
-    scrubber_data,
 )
+from transfer_lessons.freezing import group_parameters
+from transfer_lessons.interpretation import ClassificationInterpretation
+from transfer_lessons.live import LossCurves
+from transfer_lessons.scrubber import LRScrubber, classify_lrs, scrubber_data
+from transfer_lessons.sweep import sweep_lrs
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
@@ -70,7 +68,7 @@ def picture(data: bytes) -> np.ndarray:
 # What is judged, and how
 
 def verdicts(start, final, **options):
-    return [truth for truth, _ in judge_rates(LRS[:len(final)], start, final, **options)]
+    return [truth for truth, _ in classify_lrs(LRS[:len(final)], start, final, **options)]
 
 
 def test_a_rate_is_good_that_gets_nine_tenths_of_the_best_gain():
@@ -92,9 +90,9 @@ def test_no_rate_is_good_where_none_helps():
 
 
 def test_shares_are_of_the_best_gain():
-    shares = [share for _, share in judge_rates(LRS[:3], 2.0, [1.5, 1.0, 3.0])]
+    shares = [share for _, share in classify_lrs(LRS[:3], 2.0, [1.5, 1.0, 3.0])]
     assert shares == [0.5, 1.0, -1.0]
-    assert [share for _, share in judge_rates(LRS[:2], 2.0, [math.nan, 3.0])] == [-math.inf, -1.0]
+    assert [share for _, share in classify_lrs(LRS[:2], 2.0, [math.nan, 3.0])] == [-math.inf, -1.0]
 
 
 # The scrubber
@@ -107,7 +105,7 @@ def test_the_scrubber_holds_the_real_runs(sweep):
     assert data["names"] == ["1e-4", "1e-3", "1e-2", "1e-1", "1e0"]
     assert data["start"] == int(sweep.valid_loss.argmin())
     assert scrubber_data(sweep, start=2e-2)["start"] == 2
-    expected = judge_rates(LRS, sweep.losses[:, 0].median().item(), sweep.valid_loss.tolist())
+    expected = classify_lrs(LRS, sweep.losses[:, 0].median().item(), sweep.valid_loss.tolist())
     assert [truth for truth, _ in data["verdicts"]] == [truth for truth, _ in expected]
 
 
@@ -362,7 +360,7 @@ def test_clicking_a_cell_shows_its_pictures(small_learner):
 def test_too_many_classes_for_buttons_leave_the_menus(small_learner):
     learn = small_learner()
     logits, targets = torch.eye(16)[torch.arange(12)], torch.arange(12)
-    interp = ClassificationInterpretation(logits, targets, learn.dls.valid.pictures,
+    interp = ClassificationInterpretation(logits, targets, learn.dls.valid.dataset,
                                           [f"kind {i}" for i in range(16)])
     explorer = ConfusionExplorer(interp)
     assert not [w for w in everything(explorer.box) if isinstance(w, ipywidgets.Button)]
