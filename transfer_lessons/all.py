@@ -2,7 +2,8 @@
 from torchvision.models import resnet18, resnet34, resnet50
 
 from .backbones import create_body, create_head, vision_model
-from .core import describe_error, paired_comparison, show_images, wilson_interval
+from .core import (
+    default_device, describe_error, paired_comparison, show_images, wilson_interval)
 from .data import ImageDataLoaders, Normalize, augment_batch, square
 from .datasets import flowers, icons, pets, solar
 from .explorers import (
@@ -29,7 +30,8 @@ __all__ = [
     "CrossEntropyExplorer", "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRFind",
     "LRScrubber", "Learner", "LossCurves", "Normalize", "OneCycleExplorer", "PrecomputedLearner",
     "Recorder", "Sweep", "accuracy", "adamw", "augment_batch", "binary_cross_entropy",
-    "cnn_learner", "cosine", "create_body", "create_head", "cross_entropy", "describe_error",
+    "cnn_learner", "cosine", "create_body", "create_head", "cross_entropy", "default_device",
+    "describe_error",
     "error_rate", "exponential", "flowers", "freeze", "freeze_table", "freeze_to",
     "get_image_files", "icons", "layer_groups", "linear", "load_image", "log_softmax", "minimum",
     "n_parameters", "nll", "one_cycle", "one_cycle_momentum", "paired_comparison", "pets",
