@@ -2,10 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := settings.ini setup.py pyproject.toml
-LESSONS := $(sort $(wildcard nbs/[0-9]*.ipynb))
+LESSONS ?= $(sort $(wildcard nbs/[0-9u][0-9]*.ipynb))
+PACKAGE := tests/package
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lab export lessons bench images hooks clean
+.PHONY: help run check style types test oldest lab export stubs lessons minutes images bench hooks clean
+
+# Two busy cores and threads that spin while they wait: five times slower than threads that sleep.
+export OMP_WAIT_POLICY := passive
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,55 +37,62 @@ help:  ## list the targets
 		widgetsnbextension==3.6.6 jupyterlab-widgets==1.1.11 ipython-genutils==0.2.0
 	@touch $@
 
-run: .venv/run  ## train on the default pictures and show the mistakes: pictures under runs/
+.venv-oldest/done: .venv/dev
+	@echo "== Installing the lowest versions that settings.ini allows (once; some gigabytes)"
+	@$(PYTHON) -m venv --clear .venv-oldest
+	@$(BIN)/uv pip install --quiet --python .venv-oldest --resolution lowest-direct --editable .
+	@$(BIN)/uv pip install --quiet --python .venv-oldest pytest pytest-timeout hypothesis
+	@touch $@
+
+run: .venv/run  ## train on the built-in images and show the mistakes: plots under runs/
 	@$(BIN)/transfer-lessons run
 
-test: .venv/dev .venv/ipywidgets7  ## style, every lesson run as a test, pytest with the browser tests
+check: style  ## style, types and unit tests: before every commit
+	@echo "== Unit tests" && $(BIN)/python -m pytest tests/unit
+
+style: .venv/dev  ## style alone
 	@echo "== Style" && $(BIN)/ruff check .
+
+types: .venv/dev  ## types alone
+	@echo "== Types" && $(BIN)/python $(PACKAGE)/check_types.py
+
+test: style .venv/ipywidgets7  ## everything: style, types, every lesson from top to bottom, all tests
 	@echo "== Every lesson, top to bottom" && $(BIN)/nbdev-test --n-workers 1 --timing --do-print
 	@echo "== Tests" && $(BIN)/python -m pytest
+
+oldest: .venv-oldest/done  ## unit tests with the lowest versions that settings.ini allows
+	@.venv-oldest/bin/python -m pytest tests/unit
 
 lab: .venv/dev  ## open the lessons in JupyterLab
 	@$(BIN)/jupyter lab nbs
 
-export: .venv/dev  ## write transfer_lessons/ and README.md from the notebooks
+export: .venv/dev  ## write library, stubs, set-up cells and README.md from notebooks and settings.ini
+	@$(BIN)/python $(PACKAGE)/setup_cell.py
 	@echo "== Writing the library from nbs/" && $(BIN)/nbdev-export
+	@echo "== Writing the stubs" && $(BIN)/python $(PACKAGE)/stubs.py
 	@echo "== Writing README.md from nbs/index.ipynb"
 	@$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
-	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9]{2}_[a-z_]+\.ipynb)#(nbs/\1#g' README.md && rm README.md.bak
+	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9u][0-9]+?_[a-z_]+\.ipynb)#(nbs/\1#g' README.md && rm README.md.bak
 
-lessons: export  ## run every lesson and store its outputs
-	@for lesson in $(LESSONS); do \
-		echo "== $$lesson" && $(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --coalesce-streams \
-			--ExecutePreprocessor.store_widget_state=False --inplace $$lesson || exit 1; done
-	@$(BIN)/python -c "$$TIDY" $(LESSONS)
-	@$(BIN)/nbdev-clean
+stubs: .venv/dev  ## write the stubs alone, from which editors complete learn.lr_find
+	@$(BIN)/python $(PACKAGE)/stubs.py
 
-# A stored widget is dead until its cell runs; without it, its picture shows. A bar that is done
-# leaves an empty output.
-define TIDY
-import sys, nbformat
-for path in sys.argv[1:]:
-    book = nbformat.read(path, 4)
-    for cell in book.cells:
-        for output in cell.get('outputs', []):
-            output.get('data', {}).pop('application/vnd.jupyter.widget-view+json', None)
-        if cell.cell_type == 'code':
-            cell.outputs = [o for o in cell.outputs if any(o.get('data', {'': o}).values())]
-    nbformat.write(book, path)
-endef
-export TIDY
+lessons: export  ## run every lesson and store its outputs; some: make lessons LESSONS=nbs/05_optimizers.ipynb
+	@$(BIN)/python $(PACKAGE)/run_lessons.py $(LESSONS)
+
+minutes:  ## how long each lesson takes to read
+	@$(PYTHON) $(PACKAGE)/minutes.py $(LESSONS)
+
+images: .venv/dev  ## take the pictures of README and index from the lessons' runs
+	@$(BIN)/python images/make.py
 
 bench: .venv/bench  ## measure against fastai and bare PyTorch, in one run
 	@for file in $$(grep -l __main__ benchmarks/*.py); do \
 		echo "== $$file"; $(BIN)/python -W ignore $$file || missed="$$missed $$file"; done; \
 		test -z "$$missed" || { echo "A limit was missed in:$$missed"; exit 1; }
 
-images: .venv/dev  ## take the pictures of README and index from the lessons' runs
-	@$(BIN)/python images/make.py
-
-hooks: .venv/dev  ## clean notebooks at every commit
-	@$(BIN)/nbdev-install-hooks
+hooks: .venv/dev  ## check notebooks and style at every commit
+	@$(BIN)/pre-commit install
 
 clean:  ## remove what was built, .venv included
-	rm -rf .venv build dist runs models *.egg-info
+	rm -rf .venv .venv-oldest build dist runs models *.egg-info

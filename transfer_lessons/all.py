@@ -2,8 +2,7 @@
 from torchvision.models import resnet18, resnet34, resnet50
 
 from .backbones import create_body, create_head, vision_model
-from .core import (
-    default_device, describe_error, paired_comparison, show_images, wilson_interval)
+from .core import default_device, describe_error, paired_comparison, show_images, wilson_interval
 from .data import ImageDataLoaders, Normalize, augment_batch, square
 from .datasets import flowers, icons, pets, solar
 from .explorers import (

@@ -1,0 +1,222 @@
+"""Writes a stub (.pyi) for every module whose classes get methods by @patch: `make stubs` runs this.
+
+`Learner` grows from lesson to lesson: `lr_find` joins it in lr_finder.py, `fine_tune` in
+fine_tuning.py. Python sees that when it runs; a type checker and an editor read only, and miss it.
+A stub says what the class looks like once everything is imported, with the docstrings, so that
+`learn.lr_` completes and a wrong argument is underlined. Checkers prefer it to the module beside it.
+"""
+import ast
+from copy import deepcopy
+
+from house import LIBRARY, exported_modules, patched_class, tree
+
+KEPT_DECORATORS = {"contextmanager", "dataclass", "property", "classmethod", "staticmethod",
+                   "overload", "abstractmethod"}
+BUILTIN_RESULTS = {"len": "int", "round": "int", "float": "float", "int": "int", "str": "str",
+                   "bool": "bool", "callable": "bool", "hasattr": "bool", "isinstance": "bool"}
+
+
+class Library:
+    """The exported modules, parsed, and where each class and each patched method stands."""
+
+    def __init__(self) -> None:
+        self.trees = {module: tree(module) for module in exported_modules()}
+        self.home: dict[str, str] = {}
+        self.methods: dict[str, list[tuple[str, ast.FunctionDef]]] = {}
+        for module, parsed in self.trees.items():
+            for node in parsed.body:
+                if isinstance(node, ast.ClassDef):
+                    self.home[node.name] = module
+        for module, parsed in self.trees.items():
+            for node in parsed.body:
+                if name := patched_class(node):
+                    self.methods.setdefault(name, []).append((module, node))
+
+    def stubbed(self) -> list[str]:
+        """Modules that need a stub."""
+        return sorted({self.home[name] for name in self.methods})
+
+    def origin(self, name: str, module: str) -> str | None:
+        """The import statement that brings a name of one module into another one."""
+        for node in self.trees[module].body:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                for alias in node.names:
+                    if name == (alias.asname or alias.name).split(".")[0]:
+                        single = deepcopy(node)
+                        single.names = [alias]
+                        return ast.unparse(single)
+            elif name in defined_names(node):
+                return f"from .{module} import {name}"
+        return None  # a builtin
+
+
+def defined_names(node: ast.AST) -> set[str]:
+    """Names that a statement at the top of a module defines."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return {node.name}
+    if isinstance(node, ast.Assign):
+        return {target.id for target in node.targets if isinstance(target, ast.Name)}
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return {node.target.id}
+    return set()
+
+
+def names_in(*nodes: ast.AST | None) -> set[str]:
+    """All names that expressions mention."""
+    return {part.id for node in nodes if node is not None for part in ast.walk(node)
+            if isinstance(part, ast.Name)}
+
+
+def is_literal(node: ast.AST) -> bool:
+    """Whether a default can stand in a stub as it is."""
+    try:
+        ast.literal_eval(node)
+    except ValueError:
+        return False
+    return True
+
+
+def decorator_name(node: ast.AST) -> str:
+    """The last word of a decorator: "contextmanager" of `@contextlib.contextmanager`."""
+    called = node.func if isinstance(node, ast.Call) else node
+    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+
+
+def signature(function: ast.FunctionDef) -> ast.FunctionDef:
+    """A function without its body: types, literal defaults, docstring."""
+    found = deepcopy(function)
+    found.decorator_list = [decorator for decorator in function.decorator_list
+                            if decorator_name(decorator) in KEPT_DECORATORS]
+    elided = ast.Constant(...)
+    found.args.defaults = [node if is_literal(node) else elided for node in found.args.defaults]
+    found.args.kw_defaults = [node if node is None or is_literal(node) else elided
+                              for node in found.args.kw_defaults]
+    text = ast.get_docstring(function, clean=False)
+    found.body = [ast.Expr(ast.Constant(text) if text else elided)]
+    return found
+
+
+def as_method(function: ast.FunctionDef) -> ast.FunctionDef:
+    """A patched function as it would stand in the body of its class."""
+    method = signature(function)
+    method.args.args[0].annotation = None
+    for decorator in function.decorator_list:
+        for option in getattr(decorator, "keywords", []):
+            if option.arg == "cls_method":
+                method.decorator_list.append(ast.Name("classmethod"))
+            elif option.arg == "as_prop":
+                method.decorator_list.append(ast.Name("property"))
+    return method
+
+
+def annotations(function: ast.FunctionDef) -> list[ast.AST | None]:
+    """Every type that a signature mentions."""
+    args = function.args
+    given = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
+    return [function.returns, *(arg.annotation for arg in given if arg is not None)]
+
+
+def type_of(value: ast.AST, parameters: dict[str, ast.AST | None], known: set[str]) -> str:
+    """What an attribute holds, from the expression that it is first given; `Any` where unclear."""
+    if isinstance(value, ast.Name) and parameters.get(value.id) is not None:
+        return ast.unparse(parameters[value.id])
+    if isinstance(value, ast.Constant) and type(value.value) in (bool, int, float, str):
+        return type(value.value).__name__
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        name = value.func.id
+        if name in known or name == "Path":
+            return name
+        return BUILTIN_RESULTS.get(name, "Any")
+    if isinstance(value, (ast.Compare, ast.JoinedStr)):
+        return "bool" if isinstance(value, ast.Compare) else "str"
+    return "Any"
+
+
+def attributes(maker: ast.FunctionDef, known: set[str]) -> list[str]:
+    """The attributes that `__init__` gives an object, each as `name: type`."""
+    parameters = {arg.arg: arg.annotation for arg in [*maker.args.args, *maker.args.kwonlyargs]}
+    found: dict[str, str] = {}
+    for node in ast.walk(maker):
+        if isinstance(node, ast.AnnAssign):
+            targets, value = [node.target], node.annotation
+        elif isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        else:
+            continue
+        for target in targets:
+            if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
+                declared = isinstance(node, ast.AnnAssign)
+                kind = ast.unparse(value) if declared else type_of(value, parameters, known)
+                if declared or target.attr not in found:
+                    found[target.attr] = kind
+    return [f"{name}: {kind}" for name, kind in found.items()]
+
+
+def class_stub(node: ast.ClassDef, library: Library) -> ast.ClassDef:
+    """A class with all its attributes and methods, those added by @patch included."""
+    stub = deepcopy(node)
+    stub.body = []
+    declared: set[str] = set()
+    for part in node.body:
+        if isinstance(part, ast.FunctionDef):
+            if part.name == "__init__":
+                lines = attributes(part, set(library.home))
+                stub.body += [ast.parse(line).body[0] for line in lines
+                              if line.split(":")[0] not in declared]
+            stub.body.append(signature(part))
+        else:  # docstring, class attributes, fields of a dataclass
+            stub.body.append(part)
+            declared |= defined_names(part)
+    stub.body += [as_method(method) for _, method in library.methods.get(node.name, [])]
+    return stub
+
+
+def extra_imports(module: str, library: Library) -> list[str]:
+    """Imports for the types of methods that other modules add to this module's classes."""
+    own = set()
+    for node in library.trees[module].body:
+        own |= defined_names(node)
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            own |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    found = {"from typing import Any"} - {"" if "Any" not in own else "from typing import Any"}
+    for name, home in library.home.items():
+        for origin, method in library.methods.get(name, []) if home == module else []:
+            for used in names_in(*annotations(method)) - own:
+                found.add(library.origin(used, origin) or "")
+    return sorted(found - {""})
+
+
+def stub(module: str, library: Library) -> str:
+    """The text of a module's stub."""
+    body: list[ast.AST] = []
+    for node in library.trees[module].body:
+        if isinstance(node, ast.FunctionDef):
+            if patched_class(node) is None:
+                body.append(signature(node))
+        elif isinstance(node, ast.ClassDef):
+            body.append(class_stub(node, library))
+        elif isinstance(node, (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)):
+            body.append(node)
+    imports = extra_imports(module, library)
+    lines = [f'"""{ast.get_docstring(library.trees[module]) or module}"""',
+             f"# Written by `make stubs` from {module}.py and the methods that later modules add."]
+    return "\n".join([*lines, *imports, ast.unparse(ast.Module(body, []))]) + "\n"
+
+
+def stubs() -> dict[str, str]:
+    """File name and text of every stub."""
+    library = Library()
+    return {f"{module}.pyi": stub(module, library) for module in library.stubbed()}
+
+
+def main() -> None:
+    written = stubs()
+    for file in LIBRARY.glob("*.pyi"):
+        if file.name not in written:
+            file.unlink()
+    for name, text in written.items():
+        (LIBRARY / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
