@@ -7,6 +7,7 @@ from house import (
     BY_HAND,
     FLOORS,
     LIBRARY,
+    ROOT,
     exported_modules,
     functions,
     imported_modules,
@@ -32,6 +33,11 @@ def test_a_module_imports_only_from_floors_below():
         steps = [name for name in below if name in imported]
         print(f"{number + 1:>3} {module:<18} {' '.join(steps) or '-'}")  # pytest -s draws the staircase
     assert not wrong, f"arrows that point up: {wrong}"
+
+
+def test_contributing_draws_the_same_house():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \d+ \| `(\w+)` \|", text, re.M) == FLOORS[::-1]
 
 
 @pytest.mark.parametrize("module", MODULES)
