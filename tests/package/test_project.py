@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 # What Colab holds (its public backend-info, August 2026): a bound above it would upgrade it.
 COLAB = {"torch": "2.11.0", "torchvision": "0.26.0", "timm": "1.0.28", "fastcore": "2.2.12",
          "fastprogress": "1.1.6", "tqdm": "4.67.3", "huggingface_hub": "1.27.0", "numpy": "2.1.3",
-         "pillow": "11.3.0", "matplotlib": "3.10.0", "ipywidgets": "7.7.1",
+         "pillow": "11.3.0", "matplotlib": "3.10.0", "ipython": "7.34.0", "ipywidgets": "7.7.1",
          "safetensors": "0.8.0", "accelerate": "1.14.0"}
 
 
