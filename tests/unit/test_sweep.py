@@ -416,7 +416,7 @@ def test_suggestions_stand_on_the_curves():
     plt.close(figure)
 
 
-@pytest.mark.parametrize("changes", [{}, {"n_valid": None}, {"suggestions": {"valley": 2e-3}},
+@pytest.mark.parametrize("changes", [{}, {"suggestions": {"valley": 2e-3}},
                                      {"valid_losses": torch.full((5, 1), math.nan)}])
 def test_it_shows_itself_and_leaves_no_figure_open(changes):
     open_before = plt.get_fignums()
