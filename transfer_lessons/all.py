@@ -5,12 +5,11 @@ from .backbones import create_body, create_head, vision_model
 from .core import default_device, describe_error, paired_comparison, show_images, wilson_interval
 from .data import ImageDataLoaders, Normalize, augment_batch, square
 from .datasets import flowers, icons, pets, solar
-from .explorers import (
-    AugmentExplorer, ConfusionExplorer, CrossEntropyExplorer, Explorer, FreezeExplorer,
-    OneCycleExplorer)
+from .explorers import Explorer
 from . import fine_tuning  # noqa: F401  adds fine_tune to Learner
 from .freezing import (
     freeze, freeze_table, freeze_to, layer_groups, n_parameters, spread_lrs, train_mode, unfreeze)
+from .image_explorers import AugmentExplorer, ConfusionExplorer
 from .image_files import get_image_files, load_image, scan
 from .interpretation import ClassificationInterpretation
 from .learner import Learner, Recorder, accuracy, cnn_learner, error_rate, vision_learner
@@ -18,6 +17,7 @@ from .live import LossCurves
 from .losses import binary_cross_entropy, cross_entropy, log_softmax, nll, sigmoid, softmax
 from .lr_finder import LRFind, minimum, slide, steep, valley
 from .optim import adamw
+from .plot_explorers import CrossEntropyExplorer, FreezeExplorer, OneCycleExplorer
 from .precompute import PrecomputedLearner
 from .schedules import (
     cosine, exponential, linear, one_cycle, one_cycle_momentum, plot_schedule, sgdr, sgdr_epochs)

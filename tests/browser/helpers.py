@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -346,6 +346,14 @@ def drag(plot: Locator, slider: Locator, ticks: int = 64, pace: float = 0.03) ->
     page.mouse.up()
     page.wait_for_timeout(200)
     return watched(page)[0]
+
+
+def wait_until(page: Page, is_true: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until a condition holds; on a busy machine that may take long."""
+    end = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < end, f"not true after {seconds} s"
+        page.wait_for_timeout(100)
 
 
 def settled(page: Page, quiet: int = 1500) -> float:
