@@ -5,7 +5,6 @@ use what stands there. They hold behaviour, no milliseconds: `make bench` measur
 """
 import json
 import re
-import time
 from pathlib import Path
 
 import nbformat

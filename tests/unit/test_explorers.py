@@ -1,9 +1,6 @@
 """The explorers without a browser: what they compute, what they show, what they leave behind."""
 import asyncio
 import io
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
