@@ -222,6 +222,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                    'transfer_lessons/interpretation.py'),
                                                  'transfer_lessons.interpretation.ClassificationInterpretation.__init__': ( 'interpretation.html#classificationinterpretation.__init__',
                                                                                                                             'transfer_lessons/interpretation.py'),
+                                                 'transfer_lessons.interpretation.ClassificationInterpretation._describe': ( 'interpretation.html#classificationinterpretation._describe',
+                                                                                                                             'transfer_lessons/interpretation.py'),
                                                  'transfer_lessons.interpretation.ClassificationInterpretation.confusion_matrix': ( 'interpretation.html#classificationinterpretation.confusion_matrix',
                                                                                                                                     'transfer_lessons/interpretation.py'),
                                                  'transfer_lessons.interpretation.ClassificationInterpretation.from_learner': ( 'interpretation.html#classificationinterpretation.from_learner',
