@@ -237,6 +237,7 @@ def jupyter(folder: Path) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="jupyter-") as home:
         own = {name: f"{home}/{name.lower()}" for name in (
             "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+        log = open(f"{home}/log", "w")  # noqa: SIM115  the server writes to it until it ends
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
              f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
@@ -245,7 +246,7 @@ def jupyter(folder: Path) -> Iterator[Server]:
              "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
              f"--ServerApp.root_dir={folder}"],
             env={**os.environ, **own, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
-            stdout=open(f"{home}/log", "w"), stderr=subprocess.STDOUT,
+            stdout=log, stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent)
         delay = Delay(port)
         try:
@@ -260,6 +261,7 @@ def jupyter(folder: Path) -> Iterator[Server]:
             yield Server(f"http://127.0.0.1:{delay.port}", folder, delay)
         finally:
             end(process)
+            log.close()
             delay.stop()
 
 
