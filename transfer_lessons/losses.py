@@ -90,7 +90,7 @@ def _product(weight: Tensor, values: Tensor) -> Tensor:
     return weight * torch.where((weight == 0) & values.isinf(), 0.0, values)
 
 def _reduce(losses: Tensor, item_weights: Tensor, reduction: str) -> Tensor:
-    """One number from one loss per item; the mean is over `item_weights`, NaN if they are all 0."""
+    """One number from one loss per item; the mean is weighted by `item_weights`."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'reduction must be "mean", "sum" or "none"; got {reduction!r}.')
     if reduction == "none":
@@ -100,41 +100,42 @@ def _reduce(losses: Tensor, item_weights: Tensor, reduction: str) -> Tensor:
     if losses.numel() == 0:
         raise ValueError("The batch is empty, so its loss has no mean. Give at least one item.")
     total = item_weights.sum()
-    return losses.sum() / total.masked_fill(total == 0, torch.nan)
+    if total.device.type == "cpu" and total == 0:
+        raise ValueError("The weights of all labels in this batch add up to 0, so its loss has no "
+                         "mean. Check weight, and ignore_index, whose labels have weight 0.")
+    return losses.sum() / total
 
 # %% ../nbs/03_cross_entropy.ipynb #4030d010
-def explain_nan(logits: Tensor, targets: Tensor, *, weight: Tensor | None = None,
-                ignore_index: int = -100) -> None:
-    """Raise an error that says why a mean `cross_entropy` is NaN; return if its logits are why.
+def explain_nan(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> None:
+    """Raise an error if a label or a row of -inf is the reason why a `cross_entropy` is NaN.
 
     It reads values, so a GPU has to be waited for: call it once a loss is known to be NaN.
 
     Args:
-        logits, targets, weight, ignore_index: as for `cross_entropy`
+        logits: as for `cross_entropy`
+        targets: likewise
+        ignore_index: likewise
+
+    Returns:
+        nothing, if neither is the reason: then it is logits that are NaN or infinite
 
     Raises:
-        ValueError: for a label out of range, an item whose logits are all -inf, and a batch in
-            which no item counts
+        ValueError: for a label out of range, and for an item whose logits are all -inf
     """
     dim = _class_dim(logits)
-    no_class_left = (logits == -torch.inf).all(dim).flatten()
+    impossible = (logits == -torch.inf).all(dim).flatten()
     if not targets.is_floating_point():
-        labels = targets[targets != ignore_index].long()
         n_classes = logits.shape[dim]
-        out_of_range = labels[(labels < 0) | (labels >= n_classes)]
+        labels = targets.flatten().long()
+        counted = labels != ignore_index
+        out_of_range = labels[counted & ((labels < 0) | (labels >= n_classes))]
         if out_of_range.numel():
             raise ValueError(f"Label {out_of_range[0]} is out of range: there are {n_classes} "
                              f"classes, 0 to {n_classes - 1}. Does the head have one output per "
                              "class? Try n_classes=len(dls.vocab).")
-        if not labels.numel():
-            raise ValueError(f"All labels are ignore_index={ignore_index}, so the loss has no "
-                             "mean. Give at least one other label.")
-        if weight is not None and not weight.to(labels.device)[labels].any():
-            raise ValueError("All labels belong to classes of weight 0, so the loss has no mean. "
-                             "Give one of these classes a weight above 0.")
-        no_class_left &= targets.flatten() != ignore_index
-    if no_class_left.any():
-        raise ValueError(f"All logits of item {int(no_class_left.int().argmax())} are -inf, so no "
+        impossible &= counted
+    if impossible.any():
+        raise ValueError(f"All logits of item {int(impossible.int().argmax())} are -inf, so no "
                          "class is possible. Keep at least one of them finite.")
 
 # %% ../nbs/03_cross_entropy.ipynb #360af611
@@ -158,9 +159,11 @@ def _class_loss(log_probs: Tensor, targets: Tensor, weight: Tensor | None,
     classes = torch.arange(n_classes, device=labels.device).view(along_dim)
     is_target = labels.unsqueeze(dim) == classes
     ignored = labels == ignore_index
+    unknown = ~is_target.any(dim)
     losses = item_losses(is_target.to(log_probs))
-    losses = losses.masked_fill(~is_target.any(dim), torch.nan).masked_fill(ignored, 0)
-    item_weights = (is_target * weights).sum(dim).masked_fill(ignored, 0)
+    losses = losses.masked_fill(unknown, torch.nan).masked_fill(ignored, 0)
+    item_weights = (is_target * weights).sum(dim)
+    item_weights = item_weights.masked_fill(unknown, torch.nan).masked_fill(ignored, 0)
     return _reduce(losses, item_weights, reduction)
 
 # %% ../nbs/03_cross_entropy.ipynb #46651479
@@ -170,7 +173,10 @@ def nll(log_probs: Tensor, targets: Tensor, *, weight: Tensor | None = None,
 
     Args:
         log_probs: [N, C] or [N, C, d1, ...], or [C] for one item; from `log_softmax`
-        targets, weight, ignore_index, reduction: as for `cross_entropy`
+        targets: labels, [N] or [N, d1, ...] or []
+        weight: as for `cross_entropy`
+        ignore_index: likewise
+        reduction: likewise
 
     Returns:
         the loss, in the dtype of `log_probs`
@@ -181,7 +187,7 @@ def nll(log_probs: Tensor, targets: Tensor, *, weight: Tensor | None = None,
     _check_shapes(log_probs, targets, weight)
     loss = _class_loss(log_probs, targets, weight, 0.0, ignore_index, reduction)
     if loss.device.type == "cpu" and loss.isnan().any():
-        explain_nan(log_probs, targets, weight=weight, ignore_index=ignore_index)
+        explain_nan(log_probs, targets, ignore_index)
     return loss
 
 # %% ../nbs/03_cross_entropy.ipynb #e5f2a9fb
@@ -206,7 +212,8 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, weight: Tensor | None = No
 
     Raises:
         ValueError: for targets or weights that do not fit, an empty batch and a label_smoothing
-            outside 0 to 1; on the CPU, also for what `explain_nan` names
+            outside 0 to 1; on the CPU, also for weights that add up to 0, a label out of range
+            and an item whose logits are all -inf
     """
     _check_shapes(logits, targets, weight)
     if not 0 <= label_smoothing <= 1:
@@ -215,7 +222,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, weight: Tensor | None = No
     log_probs = log_softmax(logits, _class_dim(logits))
     loss = _class_loss(log_probs, targets, weight, label_smoothing, ignore_index, reduction)
     if loss.device.type == "cpu" and loss.isnan().any():
-        explain_nan(logits, targets, weight=weight, ignore_index=ignore_index)
+        explain_nan(logits, targets, ignore_index)
     return loss
 
 # %% ../nbs/03_cross_entropy.ipynb #fb2230ac
