@@ -22,7 +22,7 @@ from .core import Progress, check_count, rng_states, wilson_interval
 from .freezing import spread_lrs, train_mode
 from .learner import Learner, error_rate, generators
 from .losses import cross_entropy
-from .lr_finder import RULES, Suggestion, temporary_copy
+from .lr_finder import SUGGEST_FUNCS, Suggestion, temporary_copy
 from .optim import adamw, n_layer_groups, set_hyperparams
 from .precompute import PrecomputedLearner
 from .schedules import one_cycle, one_cycle_momentum
@@ -278,7 +278,7 @@ def train(self: Sweep, lr: float) -> Sweep:
 
 # %% ../nbs/13_lr_sweep.ipynb #82216930
 def sweep_lrs(learn: Learner, lrs: float | Iterable[float] | np.ndarray | Tensor, epochs: int, *,
-              suggest_funcs: Suggestion | Iterable[Suggestion] = RULES, div: float = 25.0,
+              suggest_funcs: Suggestion | Iterable[Suggestion] = SUGGEST_FUNCS, div: float = 25.0,
               div_final: float = 1e5, pct_start: float = 0.25,
               moms: tuple[float, float, float] = (0.95, 0.85, 0.95)) -> Sweep:
     """Train once per learning rate, each time as `fit_one_cycle` would; the learner stays as it is.
