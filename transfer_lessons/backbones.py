@@ -41,17 +41,20 @@ from .core import check_count
 from .data import Normalize
 
 # %% ../nbs/04_backbones.ipynb #1954daca
+_ANSWER_SECONDS = 4.0  # a server that has not answered by then is out of reach
+
 def _download(name: str, url: str, cache: str | Path, ask: Callable, download: Callable) -> None:
     """Let a library download weights once its server has answered; one error for all it raises."""
     # In a thread, because looking up the name of a server obeys no timeout.
     executor = ThreadPoolExecutor(max_workers=1)
     try:
-        executor.submit(ask).result(timeout=4)
+        executor.submit(ask).result(timeout=_ANSWER_SECONDS)
         download()
     except Exception as error:  # of classes that change with the version of huggingface_hub
+        reason = str(error).partition("\n")[0] or "no reply"
         raise ConnectionError(
             f"The weights of {name!r} could not be downloaded from {url} "
-            f"({type(error).__name__}: {str(error) or 'no answer'}). They belong in {cache}. "
+            f"({type(error).__name__}: {reason}). They belong in {cache}. "
             "Connect to the internet and try again, or copy them there from a machine that has "
             f"them; {DEFAULT_ARCH!r} needs no download.") from error
     finally:
