@@ -78,7 +78,7 @@ def _file_from_hub(name: str, repository: str, filename: str) -> str:
         # Ask first: without a network hf_hub_download would try again for most of a minute.
         _download(name, url, constants.HF_HUB_CACHE, partial(get_hf_file_metadata, url, timeout=3),
                   partial(hf_hub_download, repository, filename))
-    return try_to_load_from_cache(repository, filename)
+    return str(try_to_load_from_cache(repository, filename))
 
 # %% ../nbs/04_backbones.ipynb #578246c2
 def _timm_network(name: str, pretrained: bool) -> nn.Module:
@@ -97,11 +97,12 @@ def _timm_network(name: str, pretrained: bool) -> nn.Module:
         weights = _default_weights()
         network.load_state_dict({key: weights[key] for key in network.state_dict()})
         return network
-    config = timm.get_pretrained_cfg(name)
-    if config.hf_hub_id:
-        file = _file_from_hub(name, config.hf_hub_id, config.hf_hub_filename or "model.safetensors")
+    source = vars(timm.get_pretrained_cfg(name))
+    if source["hf_hub_id"]:
+        filename = source["hf_hub_filename"] or "model.safetensors"
+        file = _file_from_hub(name, source["hf_hub_id"], filename)
     else:
-        file = _file_from_url(name, config.url)
+        file = _file_from_url(name, source["url"])
     return create(pretrained=True, pretrained_cfg_overlay={"file": file, "custom_load": False})
 
 # %% ../nbs/04_backbones.ipynb #b8da43b1
@@ -166,8 +167,9 @@ def create_body(arch: Arch = DEFAULT_ARCH, pretrained: bool = True) -> nn.Sequen
     """
     if isinstance(arch, str):
         network = _timm_network(arch, pretrained)
-        mean = network.pretrained_cfg["mean"]
-        std = network.pretrained_cfg["std"]
+        config = timm.data.resolve_model_data_config(network)
+        mean = config["mean"]
+        std = config["std"]
     else:
         network = _torchvision_network(arch, pretrained)
         mean = (0.485, 0.456, 0.406)  # those of all its weights
@@ -193,6 +195,7 @@ def create_head(n_features: int, n_classes: int, hidden: int | None = 512) -> nn
     """
     check_count("n_features", n_features)
     check_count("n_classes", n_classes)
+    layers: list[nn.Module]
     if hidden is None:
         pool = timm.layers.SelectAdaptivePool2d(pool_type="avg", flatten=True)
         layers = [nn.Linear(n_features, n_classes)]
