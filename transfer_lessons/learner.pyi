@@ -32,10 +32,10 @@ def error_rate(logits: Tensor, targets: Tensor) -> float:
 
 class Recorder:
     """What happened in training, step by step and epoch by epoch."""
+    history: Table
     losses: list[float]
     lrs: list[list[float]]
     moms: list[float]
-    history: Table
     ends: list[int]
 
     def __init__(self) -> None:
@@ -64,8 +64,14 @@ class Learner:
         opt_func: parameter groups -> optimizer
         path: checkpoints go to path/models
     """
+    dls: Any
+    loss_func: Any
+    opt_func: Any
+    path: Any
     model: Any
     metrics: Any
+    recorder: Any
+    opt: Any
     loaded: Any
     progress_type: Any
 
