@@ -1,4 +1,4 @@
-"""Layer groups, freezing that freezes, and learning rates for groups."""
+"""Layer groups, freezing that freezes, and learning rates per layer group."""
 import math
 import re
 
@@ -19,6 +19,7 @@ from transfer_lessons.freezing import (
     freeze_to,
     group_parameters,
     layer_groups,
+    model_blocks,
     n_parameters,
     spread_lrs,
     train_mode,
@@ -40,13 +41,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module", params=[*((arch, False) for arch in BODIES),
                                         *((arch, True) for arch in WHOLE)], ids=str)
 def network(request):
-    """Networks of several makes and a size of pictures that each of them takes."""
+    """Networks of several makers, each with an image size that it takes."""
     arch, whole = request.param
     return make(arch, whole).eval(), 224 if whole else 32
 
 
 def small_model() -> nn.Module:
-    """Early, late, head: each with BatchNorm and dropout."""
+    """A network of early body, late body and head, each with BatchNorm and dropout."""
     def part(n_in: int, n_out: int) -> list[nn.Module]:
         return [nn.Conv2d(n_in, n_out, 3, padding=1), nn.BatchNorm2d(n_out), nn.ReLU(), nn.Dropout(0.5)]
     return nn.Sequential(nn.Sequential(*part(3, 4), *part(4, 6)),
@@ -84,7 +85,16 @@ OPTIMIZERS = {
 }
 
 
-# Layer groups
+# Blocks and layer groups
+
+def test_blocks_keep_the_order_and_lose_nothing_but_a_networks_own_parameters(network):
+    model, _ = network
+    from_blocks = [id(p) for block in model_blocks(model) for p in block.parameters()]
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert from_blocks == [key for key in names if key in set(from_blocks)]
+    outside = [name for key, name in names.items() if key not in set(from_blocks)]
+    assert not [name for name in outside if "." in name], "such as cls_token of a ViT"
+
 
 def test_every_parameter_is_in_exactly_one_of_three_groups(network):
     model, _ = network
@@ -188,9 +198,9 @@ def test_a_group_that_does_not_exist_is_refused_and_nothing_changes(n):
     model = small_model()
     freeze_to(model, 1)
     before = [p.requires_grad for p in model.parameters()]
-    with pytest.raises(ValueError, match=r"the network has 3 layer groups.*from -3 to 2") as caught:
+    with pytest.raises(ValueError, match="whole number from -3 to 2.* 3 layer groups") as caught:
         freeze_to(model, n)
-    assert f"freeze_to({n!r})" in str(caught.value)
+    assert f"got {n!r}" in str(caught.value)
     assert [p.requires_grad for p in model.parameters()] == before
 
 
@@ -311,22 +321,28 @@ def test_ulmfits_factor_is_a_slice():
     assert spread_lrs(slice(0.01 / 2.6**2, 0.01), 3) == pytest.approx([0.01 / 6.76, 0.01 / 2.6, 0.01])
 
 
-@pytest.mark.parametrize("rate", [1, np.float32(0.5), np.float64(0.1), np.int64(2)])
-def test_every_kind_of_number_is_a_rate_and_comes_back_as_a_float(rate):
-    rates = spread_lrs(rate, 2)
-    assert rates == [float(rate)] * 2 and all(type(r) is float for r in rates)
+@pytest.mark.parametrize("lr", [1, np.float32(0.5), np.float64(0.1), np.int64(2)])
+def test_any_real_number_is_a_learning_rate_and_comes_back_as_a_float(lr):
+    lrs = spread_lrs(lr, 2)
+    assert lrs == [float(lr)] * 2
+    assert all(type(value) is float for value in lrs)
 
 
 @pytest.mark.parametrize("wrong", [
     0, 0.0, -1e-3, math.nan, math.inf, -math.inf, "1e-3", None, True, 1j, torch.ones(2),
     slice(None), slice(1e-3, None), slice(0, 1e-3), slice(1e-5, 0), slice(-1e-5, 1e-3),
     slice(1e-5, math.inf), slice(math.nan, 1e-3), slice("1e-5", "1e-3"), slice("1e-3"),
-    slice(1e-6, 1e-5, 1e-4), [1e-5, 1e-4, 0], (1e-5, math.nan, 1e-3), [1e-5, "1e-4", 1e-3],
+    [1e-5, 1e-4, 0], (1e-5, math.nan, 1e-3), [1e-5, "1e-4", 1e-3],
 ], ids=str)
-def test_what_is_no_learning_rate_is_refused_by_what_it_was(wrong):
-    with pytest.raises(ValueError, match="A learning rate is a positive number such as 3e-3") as caught:
+def test_what_is_no_learning_rate_is_refused_and_shown(wrong):
+    with pytest.raises(ValueError, match="A learning rate must be a positive number") as caught:
         spread_lrs(wrong, 3)
-    assert f"got {wrong!r}" in str(caught.value)
+    assert f"lr={wrong!r}" in str(caught.value)
+
+
+def test_a_slice_of_three_is_refused():
+    with pytest.raises(ValueError, match="lr must be a slice of two learning rates"):
+        spread_lrs(slice(1e-6, 1e-5, 1e-4), 3)
 
 
 def test_a_slice_the_wrong_way_round_is_asked_about():
@@ -348,7 +364,7 @@ def test_what_the_question_suggests_can_be_typed(a, b):
 
 @pytest.mark.parametrize("rates", [[1e-3], [1e-4, 1e-3], [1e-3] * 4, []])
 def test_a_list_of_another_length_names_both_numbers(rates):
-    with pytest.raises(ValueError, match=f"{len(rates)} learning rates for 3 layer groups: give"):
+    with pytest.raises(ValueError, match=f"per layer group, 3; got {len(rates)}: "):
         spread_lrs(rates, 3)
 
 

@@ -1,11 +1,9 @@
 """The training loop: what it computes, and that nothing is lost when it stops."""
 import gc
-import io
 import math
 import os
 import re
 import signal
-import sys
 import threading
 import weakref
 from functools import partial
@@ -20,7 +18,7 @@ from torchvision.models import resnet34, shufflenet_v2_x0_5
 
 from transfer_lessons import fine_tuning  # noqa: F401  adds fine_tune to Learner
 from transfer_lessons import learner as module
-from transfer_lessons.core import Progress, defer_interrupts
+from transfer_lessons.core import Progress
 from transfer_lessons.data import ImageDataLoaders, ImageLoader
 from transfer_lessons.datasets import draw_icons
 from transfer_lessons.freezing import group_parameters
@@ -593,17 +591,6 @@ def test_an_impatient_second_ctrl_c_does_not_spoil_the_tidying_up(small_learner,
     assert [group["lr"] for group in learn.opt.param_groups] == [1e-2] * 3
 
 
-def test_held_interrupts_come_after_the_block_and_nest():
-    done = []
-    with pytest.raises(KeyboardInterrupt):
-        with defer_interrupts():
-            with defer_interrupts():
-                os.kill(os.getpid(), signal.SIGINT)
-                done.append("inner")
-            done.append("outer")
-    assert done == ["inner", "outer"]
-
-
 def test_training_works_outside_the_main_thread(small_learner):
     learn, errors = small_learner(), []
     def train():
@@ -667,49 +654,3 @@ def test_without_a_terminal_only_the_table_is_printed(small_learner, capsys):
     header, *rows = shown.splitlines()
     assert header.split() == ["epoch", "train", "loss", "valid", "loss", "error", "rate", "seconds"]
     assert [row.split()[0] for row in rows] == ["0", "1", "2"] and "\r" not in shown
-
-
-def test_in_a_terminal_only_the_table_stays(small_learner, monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-    monkeypatch.setattr(sys, "stdout", screen := Terminal())
-    ticks = iter(range(10**6))
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(ticks))
-    small_learner().fit(2, 1e-3)
-    shown = screen.getvalue()
-    assert "epoch 2 of 2 [###############.....] 3/4" in shown
-    stays = [line.rpartition("\r")[2] for line in shown.split("\n")]
-    overwritten = [line.rsplit("\r", 2)[-2] for line in shown.split("\n") if "\r" in line]
-    assert not any(part.strip() for part in overwritten), "the last thing drawn over is blank"
-    assert [line.split()[0] for line in stays if line] == ["epoch", "0", "1"]
-
-
-def test_in_a_notebook_only_the_table_stays(small_learner, monkeypatch):
-    import IPython
-    import IPython.display
-    pages = []
-    class Handle:
-        def update(self, page, raw):
-            pages.append(page)
-    def display(page, raw, display_id):
-        pages.append(page)
-        return Handle()
-    monkeypatch.setattr(IPython, "get_ipython", lambda: type("Shell", (), {"kernel": 1}))
-    monkeypatch.setattr(IPython.display, "display", display)
-    ticks = iter(range(10**6))
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(ticks))
-    learn = small_learner()
-    learn.fit(2, 1e-3)
-    assert any("<progress" in page["text/html"] and "epoch 2 of 2" in page["text/html"] for page in pages)
-    last = pages[-1]["text/html"]
-    assert "<progress" not in last and last == learn.recorder.history._repr_html_()
-    assert pages[-1]["text/plain"] == repr(learn.recorder.history)
-    progress = Progress()
-    progress.start(0, 4)
-    progress.step()
-    progress.show()
-    assert "1/4" in pages[-2]["text/html"] and pages[-1] == {"text/html": "", "text/plain": ""}
-    pages.clear()
-    Progress().show()
-    assert not pages, "nothing to show, nothing shown"
