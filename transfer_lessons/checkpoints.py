@@ -145,8 +145,8 @@ def _read_metadata(file: Path, data: bytes) -> dict[str, str]:
         metadata = json.loads(data[8:8 + length])["__metadata__"]
         digest, info = metadata["sha256"], metadata["info"]
     except (KeyError, TypeError):
-        raise ValueError(f"{file} is not from learn.save: it holds no hash. Nothing was loaded. Read "
-                         "it with safetensors.torch.load_file.") from None
+        raise ValueError(f"{file} is not from learn.save: its header lacks the hash. Nothing was "
+                         "loaded. Read it with safetensors.torch.load_file.") from None
     except ValueError:  # no JSON
         raise ValueError(f"{file} is damaged, or no safetensors file: its header cannot be read. "
                          "Nothing was loaded. Take an older checkpoint.") from None

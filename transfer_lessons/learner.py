@@ -5,14 +5,39 @@
 # %% auto #0
 __all__ = ['cnn_learner', 'vision_learner', 'generators']
 
-# %% ../nbs/u10_learner.ipynb #535c8f91
+# %% ../nbs/u10_learner.ipynb #3a1b195d
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fastcore.basics import patch
+
+from . import freezing
 from .backbones import DEFAULT_ARCH, Arch, vision_model
+from .core import Table
 from .data import ImageDataLoaders
-from .recorder import Recorder  # noqa: F401  a learner's parts, from one place
+from .freezing import LearningRate
+from .recorder import Recorder  # noqa: F401  learner.py has all of a learner
 from .training import Learner, accuracy, error_rate  # noqa: F401
+
+# %% ../nbs/u10_learner.ipynb #64461bd4
+@patch
+def freeze_to(self: Learner, n: int) -> None:
+    """Train layer groups n, n + 1, ... and no other.
+
+    Args:
+        n: the first group that trains; a negative one counts from the end
+    """
+    freezing.freeze_to(self.model, n)
+
+@patch
+def freeze(self: Learner) -> None:
+    """Train the head and nothing else."""
+    self.freeze_to(-1)
+
+@patch
+def unfreeze(self: Learner) -> None:
+    """Train every layer."""
+    self.freeze_to(0)
 
 # %% ../nbs/u10_learner.ipynb #f33a3cc2
 def vision_learner(dls: ImageDataLoaders, arch: Arch = DEFAULT_ARCH,
@@ -35,12 +60,6 @@ def vision_learner(dls: ImageDataLoaders, arch: Arch = DEFAULT_ARCH,
 
 cnn_learner = vision_learner
 
-# %% ../nbs/u10_learner.ipynb #5e2f9c71
-from fastcore.basics import patch
-
-from .core import Table
-from .freezing import LearningRate, freeze_table
-
 # %% ../nbs/u10_learner.ipynb #75b33b93
 @patch
 def summary(self: Learner, lr: LearningRate | None = None) -> Table:
@@ -49,9 +68,9 @@ def summary(self: Learner, lr: LearningRate | None = None) -> Table:
     Args:
         lr: as for `fit`; None leaves the learning rates out
     """
-    return freeze_table(self.model, lr)
+    return freezing.freeze_table(self.model, lr)
 
-# %% ../nbs/u10_learner.ipynb #91157dbd
+# %% ../nbs/u10_learner.ipynb #e12b9beb
 from functools import partial
 
 from .core import check_count
@@ -101,7 +120,7 @@ def fit_sgdr(self: Learner, n_cycles: int, cycle_len: int = 1, lr_max: LearningR
     schedule = partial(sgdr, n_cycles=n_cycles, cycle_mult=cycle_mult)
     self.fit(n_epoch, lr_max, schedule, None, start_epoch, checkpoint)
 
-# %% ../nbs/u10_learner.ipynb #344392f3
+# %% ../nbs/u10_learner.ipynb #223ce673
 from torch import Tensor
 
 from .core import show_images
@@ -160,7 +179,7 @@ def show_results(self: Learner, max_n: int = 8) -> None:
 # %% ../nbs/u10_learner.ipynb #3f83cff6
 import torch
 
-# %% ../nbs/u10_learner.ipynb #3776e32a
+# %% ../nbs/u10_learner.ipynb #3d6397a2
 def generators(learn: Learner) -> dict[str, torch.Generator]:
     """The random number generators that a training uses: for order, augmentation and dropout.
 
@@ -176,7 +195,7 @@ def generators(learn: Learner) -> dict[str, torch.Generator]:
         found[f"cuda {number}"] = generator
     return {name: generator for name, generator in found.items() if generator is not None}
 
-# %% ../nbs/u10_learner.ipynb #0f126d49
+# %% ../nbs/u10_learner.ipynb #fc28c360
 from pathlib import Path
 
 from torch.optim import Optimizer
@@ -287,13 +306,16 @@ def _load_optimizer(opt: Optimizer, tensors: dict[str, Tensor]) -> None:
         state["state"].setdefault(int(number), {})[name] = value
     opt.load_state_dict(state)
 
-# %% ../nbs/u10_learner.ipynb #5239ea89
+# %% ../nbs/u10_learner.ipynb #f720027a
 def _checked_resume(loaded: tuple[dict, dict] | None, optimizer: str, start_epoch: int) -> tuple[dict, dict]:
     """What was loaded, if a training with this optimizer can go on from it after these epochs."""
     if loaded is None:
         raise ValueError(f"start_epoch={start_epoch} goes on from what fit(..., checkpoint=name) "
                          "saved. Nothing is loaded: learn.load(name) first.")
     info = loaded[1]
+    if info["epoch"] is None:
+        raise ValueError(f"start_epoch={start_epoch} goes on from a checkpoint within a training; what "
+                         "is loaded was saved by save, not by fit(..., checkpoint=name).")
     if info["epoch"] != start_epoch:
         raise ValueError("start_epoch must be the number of epochs done when the checkpoint was "
                          f"saved, {info['epoch']}; got {start_epoch}.")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['accuracy', 'error_rate', 'Learner']
 
-# %% ../nbs/08_training_loop.ipynb #bc3e3c16
+# %% ../nbs/08_training_loop.ipynb #e6b176bb
 from torch import Tensor, nn
 
 # %% ../nbs/08_training_loop.ipynb #ae375c8d
@@ -27,7 +27,7 @@ def error_rate(logits: Tensor, targets: Tensor) -> float:
     """
     return 1 - accuracy(logits, targets)
 
-# %% ../nbs/08_training_loop.ipynb #aff012ae
+# %% ../nbs/08_training_loop.ipynb #ec53906c
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,7 +36,6 @@ import torch
 from fastcore.basics import patch
 from torch.optim import Optimizer
 
-from . import freezing
 from .core import Progress, check_count, defer_interrupts, preserve_training_mode
 from .data import ImageDataLoaders, ImageLoader
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
@@ -76,18 +75,6 @@ class Learner:
         self.progress_type: Callable[[int], Progress] = Progress  # number of epochs -> display
         self.loaded: tuple[dict, dict] | None = None  # what `load` read, until it is resumed
 
-    def freeze_to(self, n: int) -> None:
-        """Train layer groups n, n + 1, ... and no other; a negative n counts from the end."""
-        freezing.freeze_to(self.model, n)
-
-    def freeze(self) -> None:
-        """Train the head and nothing else."""
-        self.freeze_to(-1)
-
-    def unfreeze(self) -> None:
-        """Train every layer."""
-        self.freeze_to(0)
-
     def create_opt(self) -> Optimizer:
         """Make a new optimizer whose learning rate can be set per layer group."""
         return self.opt_func(param_groups(group_parameters(self.model)), lr=1e-3)
@@ -122,7 +109,7 @@ def forward(self: Learner, xb: Tensor) -> Tensor:
                          f"{logits.shape[-1]}. Try n_classes={n_classes}.")
     return logits
 
-# %% ../nbs/08_training_loop.ipynb #92838df7
+# %% ../nbs/08_training_loop.ipynb #c7d5b9a6
 import math
 
 from torch.nn.utils import get_total_norm
@@ -201,7 +188,7 @@ def validate(self: Learner, dl: ImageLoader | None = None) -> tuple[float, ...]:
     logits, targets = (part.to(self.dls.device) for part in self.get_logits(dl))
     return tuple(float(function(logits, targets)) for function in (self.loss_func, *self.metrics))
 
-# %% ../nbs/08_training_loop.ipynb #d0942f04
+# %% ../nbs/08_training_loop.ipynb #8ef71c6c
 import time
 from typing import NamedTuple
 
@@ -274,7 +261,7 @@ def _fit_epochs(self: Learner, epochs: range, hyperparams: Callable, checkpoint:
             f"Out of memory in epoch {epoch + 1} with bs={self.dls.bs}. The memory is released, "
             f"weights and history are kept. Make the loaders again with bs={max(1, self.dls.bs // 2)}.")
 
-# %% ../nbs/08_training_loop.ipynb #d328b5d8
+# %% ../nbs/08_training_loop.ipynb #240f1947
 def _how_to_go_on(epoch: int, n_epoch: int, checkpoint: str | None, done: int) -> str:
     """What Ctrl-C leaves, and how to go on."""
     text = (f"Stopped in epoch {epoch + 1} of {n_epoch}. Weights and history are kept: train again to "
