@@ -1,7 +1,6 @@
 """The small tools: what they show, what they refuse, and what they put back."""
 import io
 import math
-import os
 import random
 import re
 import signal
@@ -212,12 +211,11 @@ def test_a_comparison_wants_the_same_images():
 
 def test_deferred_interrupts_come_after_the_block_and_nest():
     done = []
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), defer_interrupts():
         with defer_interrupts():
-            with defer_interrupts():
-                os.kill(os.getpid(), signal.SIGINT)
-                done.append("inner")
-            done.append("outer")
+            signal.raise_signal(signal.SIGINT)
+            done.append("inner")
+        done.append("outer")
     assert done == ["inner", "outer"]
 
 
