@@ -88,8 +88,8 @@ def locked(file: Path, timeout: float = 3600.0) -> Iterator[None]:
     try:
         lock.acquire(timeout=timeout)
     except Timeout:
-        raise TimeoutError(f"Another process has been working on {file} for {timeout:g} s. Wait for "
-                           "it to end, or stop it, and try again.") from None
+        raise TimeoutError(f"Another process has been working on {file} for {timeout:g} s. Wait "
+                           "for it to end, or stop it, and try again.") from None
     try:
         yield
     finally:
@@ -132,7 +132,7 @@ def save_checkpoint(file: Path, tensors: dict[str, Tensor], info: dict[str, Any]
 # %% ../nbs/u3_checkpoints.ipynb #78196090
 def _refuse_pickle(file: Path, data: bytes) -> None:
     """Raise `ValueError` for what starts like a pickle, bare or in a zip archive."""
-    # The header of a safetensors file starts at byte 8, with a brace; its length can look like "PK".
+    # The header of safetensors starts at byte 8, with a brace; its length can look like "PK".
     if data.startswith((b"\x80", b"PK")) and data[8:9] != b"{":
         raise ValueError(f"{file} is a pickle, which could run any program: refused. Load it where "
                          "you trust it, and save its tensors with safetensors.")
@@ -143,15 +143,13 @@ def _read_metadata(file: Path, data: bytes) -> dict[str, str]:
     try:
         length = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8:8 + length])["__metadata__"]
-        digest, info = metadata["sha256"], metadata["info"]
+        return {name: metadata[name] for name in ("sha256", "info")}
     except (KeyError, TypeError):
         raise ValueError(f"{file} is not from learn.save: its header lacks the hash. Nothing was "
                          "loaded. Read it with safetensors.torch.load_file.") from None
     except ValueError:  # no JSON
         raise ValueError(f"{file} is damaged, or no safetensors file: its header cannot be read. "
                          "Nothing was loaded. Take an older checkpoint.") from None
-    return {"sha256": digest, "info": info}
-
 def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_checkpoint` wrote, if it is unchanged.
 

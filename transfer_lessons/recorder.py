@@ -50,7 +50,7 @@ class Recorder:
         Returns:
             the new row of the history
         """
-        row = namedtuple("Epoch", names, rename=True)(*values)
+        row: Any = namedtuple("Epoch", names, rename=True)(*values)
         with defer_interrupts():
             self.history.append(row)
             self.ends.append(len(self.losses))
@@ -81,10 +81,11 @@ def set_state(self: Recorder, state: dict[str, Any]) -> None:
 
 # %% ../nbs/u9_recorder.ipynb #58ae5e80
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 # %% ../nbs/u9_recorder.ipynb #6f8e4ca4
 @patch
-def plot_loss(self: Recorder, ax: plt.Axes | None = None, skip_start: int = 0) -> None:
+def plot_loss(self: Recorder, ax: Axes | None = None, skip_start: int = 0) -> None:
     """Draw the training loss of every step and the validation loss of every epoch.
 
     Args:
@@ -101,7 +102,7 @@ def plot_loss(self: Recorder, ax: plt.Axes | None = None, skip_start: int = 0) -
 
 # %% ../nbs/u9_recorder.ipynb #c4faf5e5
 @patch
-def plot_sched(self: Recorder, axes: Sequence[plt.Axes] | None = None) -> None:
+def plot_sched(self: Recorder, axes: Sequence[Axes] | None = None) -> None:
     """Draw the learning rate of every layer group, and the momentum, step by step.
 
     Args:

@@ -66,7 +66,7 @@ class Learner:
         for function in (loss_func, opt_func, *self.metrics):
             _check_function(function)
         self.dls = dls
-        self.model = model.to(dls.device, memory_format=torch.channels_last)
+        self.model = model.to(dls.device).to(memory_format=torch.channels_last)
         self.loss_func = loss_func
         self.opt_func = opt_func
         self.path = Path(path)
@@ -105,8 +105,8 @@ def forward(self: Learner, xb: Tensor) -> Tensor:
     logits = self.model(xb)
     n_classes = len(self.dls.vocab)
     if logits.shape[-1] != n_classes:
-        raise ValueError(f"The model must give {n_classes} logits per image, one per class; it gives "
-                         f"{logits.shape[-1]}. Try n_classes={n_classes}.")
+        raise ValueError(f"The model must give {n_classes} logits per image, one per class; it "
+                         f"gives {logits.shape[-1]}. Try n_classes={n_classes}.")
     return logits
 
 # %% ../nbs/08_training_loop.ipynb #c7d5b9a6
@@ -130,6 +130,8 @@ def train_step(self: Learner, xb: Tensor, yb: Tensor) -> float:
         FloatingPointError: where the loss, a gradient or a BatchNorm statistic is not finite;
             weights and statistics are then as before
     """
+    if self.opt is None:
+        self.opt = self.create_opt()
     statistics = _batchnorm_statistics(self.model)
     saved = [value.clone() for value in statistics]
     loss = self.loss_func(self.forward(xb), yb)
@@ -152,8 +154,8 @@ def train_step(self: Learner, xb: Tensor, yb: Tensor) -> float:
 
 def _batchnorm_statistics(model: nn.Module) -> list[Tensor]:
     """What BatchNorm layers in training mode update as a batch passes."""
-    layers = [layer for layer in model.modules() if layer.training and hasattr(layer, "running_mean")]
-    return [value for layer in layers for value in layer.buffers()]
+    layers = [layer for layer in model.modules() if hasattr(layer, "running_mean")]
+    return [value for layer in layers if layer.training for value in layer.buffers()]
 
 # %% ../nbs/08_training_loop.ipynb #721ea12a
 @patch
@@ -196,6 +198,7 @@ from typing import NamedTuple
 @patch
 def _train_epoch(self: Learner, epoch: int, hyperparams: Callable, progress: Progress) -> float:
     """Train on every batch once; returns the mean loss."""
+    assert self.opt is not None  # `fit` made it
     n_steps = len(self.dls.train)
     total = 0.0
     train_mode(self.model)
@@ -208,16 +211,18 @@ def _train_epoch(self: Learner, epoch: int, hyperparams: Callable, progress: Pro
         except FloatingPointError as error:
             raise FloatingPointError(
                 f"{error} at step {step} (epoch {epoch}, both counted from 0), learning rate "
-                f"{max(learning_rates):.2g}. The weights are those before this step, which may have "
-                "diverged already. Most often the learning rate is too high: start again with a new "
-                "learner, or learn.load(name), at a tenth of it, or ask learn.lr_find().") from None
+                f"{max(learning_rates):.2g}. The weights are those before this step, which may "
+                "have diverged already. Most often the learning rate is too high: start again with "
+                "a new learner, or learn.load(name), at a tenth of it, or ask learn.lr_find()."
+            ) from None
         self.recorder.end_step(loss, self.opt)
         progress.step()
         total += loss
     return total / n_steps
 
 @patch
-def _fit_epoch(self: Learner, epoch: int, hyperparams: Callable, progress: Progress) -> NamedTuple:
+def _fit_epoch(self: Learner, epoch: int, hyperparams: Callable,
+               progress: Progress) -> NamedTuple:
     """Train and validate for one epoch; returns its row of the history."""
     start = time.perf_counter()
     train_loss = self._train_epoch(epoch, hyperparams, progress)
@@ -229,11 +234,14 @@ def _fit_epoch(self: Learner, epoch: int, hyperparams: Callable, progress: Progr
 
 # %% ../nbs/08_training_loop.ipynb #cc856f4b
 @patch
-def _fit_epochs(self: Learner, epochs: range, hyperparams: Callable, checkpoint: str | None) -> None:
+def _fit_epochs(self: Learner, epochs: range, hyperparams: Callable,
+                checkpoint: str | None) -> None:
     """Train and validate epoch by epoch; leave everything in order, whatever ends it."""
+    assert self.opt is not None  # `fit` made it
     settings = [dict(group) for group in self.opt.param_groups]
     progress = self.progress_type(epochs.stop)
-    epoch = done = epochs.start
+    epoch = epochs.start
+    n_saved = epochs.start  # epochs in the checkpoint
     out_of_memory = False
     try:
         with preserve_training_mode(self.model):
@@ -241,9 +249,9 @@ def _fit_epochs(self: Learner, epochs: range, hyperparams: Callable, checkpoint:
                 progress.row(self._fit_epoch(epoch, hyperparams, progress))
                 if checkpoint is not None:
                     self.save(checkpoint, epoch + 1)
-                    done = epoch + 1
+                    n_saved = epoch + 1
     except KeyboardInterrupt:
-        print(_how_to_go_on(epoch, epochs.stop, checkpoint, done))
+        print(_how_to_go_on(epoch, epochs.stop, checkpoint, n_saved))
         raise
     except (RuntimeError, MemoryError) as error:
         out_of_memory = _is_out_of_memory(error)
@@ -259,16 +267,16 @@ def _fit_epochs(self: Learner, epochs: range, hyperparams: Callable, checkpoint:
         torch.cuda.empty_cache()
         raise torch.OutOfMemoryError(
             f"Out of memory in epoch {epoch + 1} with bs={self.dls.bs}. The memory is released, "
-            f"weights and history are kept. Make the loaders again with bs={max(1, self.dls.bs // 2)}.")
+            f"weights and history are kept. Try loaders with bs={max(1, self.dls.bs // 2)}.")
 
 # %% ../nbs/08_training_loop.ipynb #240f1947
-def _how_to_go_on(epoch: int, n_epoch: int, checkpoint: str | None, done: int) -> str:
+def _how_to_go_on(epoch: int, n_epoch: int, checkpoint: str | None, n_saved: int) -> str:
     """What Ctrl-C leaves, and how to go on."""
-    text = (f"Stopped in epoch {epoch + 1} of {n_epoch}. Weights and history are kept: train again to "
-            "go on from here.")
-    if checkpoint is not None and done:
-        text += (f"\nOr learn.load({checkpoint!r}) and repeat this call with start_epoch={done}: it "
-                 "goes on as if nothing had happened.")
+    text = (f"Stopped in epoch {epoch + 1} of {n_epoch}. Weights and history are kept: train again "
+            "to go on from here.")
+    if checkpoint is not None and n_saved:
+        text += (f"\nOr learn.load({checkpoint!r}) and repeat this call with "
+                 f"start_epoch={n_saved}: it goes on as if nothing had happened.")
     return text
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -306,12 +314,14 @@ def fit(self: Learner, n_epoch: int, lr: LearningRate = 1e-3,
     set_hyperparams(opt, learning_rates, None)
     if start_epoch:
         self._resume(opt, start_epoch)
-    self.opt, self.loaded = opt, None
+    self.opt = opt
+    self.loaded = None  # used up
     n_steps = n_epoch * len(self.dls.train)
 
     def hyperparams(step: int) -> tuple[list[float], float | None]:
-        factor = schedule(step / n_steps) if schedule else 1.0
-        return [rate * factor for rate in learning_rates], (
-            momentum(step / n_steps) if momentum else None)
+        progress = step / n_steps
+        factor = schedule(progress) if schedule else 1.0
+        lrs = [learning_rate * factor for learning_rate in learning_rates]
+        return lrs, momentum(progress) if momentum else None
 
     self._fit_epochs(range(start_epoch, n_epoch), hyperparams, checkpoint)

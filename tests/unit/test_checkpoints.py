@@ -19,7 +19,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from transfer_lessons.checkpoints import (
-    HOST, PLACEHOLDER, locked, read_checkpoint, remove_abandoned, save_checkpoint, write_atomically)
+    HOST,
+    PLACEHOLDER,
+    locked,
+    read_checkpoint,
+    remove_abandoned,
+    save_checkpoint,
+    write_atomically,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -165,9 +172,9 @@ def test_a_killed_process_gives_its_lock_back(tmp_path):
     child = in_child.Process(target=hold)
     child.start()
     assert inside.wait(30)
-    with pytest.raises(TimeoutError, match="Another process has been working on .*a for 0.05 s"):
-        with locked(tmp_path / "a", timeout=0.05):
-            pass
+    waits = pytest.raises(TimeoutError, match="Another process has been working on .*a for 0.05 s")
+    with waits, locked(tmp_path / "a", timeout=0.05):
+        pass
     os.kill(child.pid, signal.SIGKILL)
     child.join()
     with locked(tmp_path / "a", timeout=10):

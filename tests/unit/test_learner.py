@@ -1,5 +1,4 @@
 """A learner's everyday methods: schedules, predictions, and calls written for fastai."""
-from functools import partial
 
 import matplotlib.pyplot as plt
 import pytest
@@ -12,7 +11,7 @@ from transfer_lessons import fine_tuning  # noqa: F401  adds fine_tune to Learne
 from transfer_lessons import learner as module
 from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.interpretation import ClassificationInterpretation
-from transfer_lessons.learner import cnn_learner, error_rate, vision_learner
+from transfer_lessons.learner import cnn_learner, error_rate
 from transfer_lessons.lr_finder import minimum, steep
 
 pytestmark = pytest.mark.usefixtures("one_thread")

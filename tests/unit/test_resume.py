@@ -21,7 +21,7 @@ sgd = partial(torch.optim.SGD, momentum=0.9, nesterov=True)
 
 
 def recorded(learn) -> dict:
-    """All a recorder holds but the seconds, which no two runs share."""
+    """All a recorder holds but the seconds, which differ from run to run."""
     return {**vars(learn.recorder), "history": [row[:-1] for row in learn.recorder.history]}
 
 
@@ -122,7 +122,9 @@ def test_tensors_that_are_missing_or_too_many_are_refused(small_learner):
     small_learner(less).save("less")
     assert "5 of its parts differ, such as 0.4.weight: None, here [6]" in refused(small_learner(), "less")
     small_learner().save("more")
-    assert "5 of its parts differ, such as 0.4.bias: [6], here None" in refused(small_learner(less), "more")
+    message = refused(small_learner(less), "more")
+    assert "5 of its parts differ, such as 0.4." in message
+    assert ", here None" in message
 
 
 def test_another_number_of_classes_is_refused(small_learner):

@@ -256,11 +256,11 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("step", [0, 2])
-@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("opt_func", [adamw, sgd], ids=["adamw", "sgd"])
 def test_a_loss_that_is_not_finite_stops_before_it_does_harm(
-        small_learner, state_of, assert_same, step, kind, opt_func):
-    learn = small_learner(loss_func=Injected(step, CHANGES[kind]), opt_func=opt_func)
+        small_learner, state_of, assert_same, step, change, opt_func):
+    learn = small_learner(loss_func=Injected(step, CHANGES[change]), opt_func=opt_func)
     modes = [layer.training for layer in learn.model.modules()]
     states = []
     learn.model.register_forward_pre_hook(lambda *_: states.append(state_of(learn)))
@@ -269,8 +269,8 @@ def test_a_loss_that_is_not_finite_stops_before_it_does_harm(
     message = str(caught.value)
     assert f"at step {step} (epoch 0" in message and "learning rate 0.02" in message
     assert "learning rate is too high" in message and "lr_find" in message
-    assert ("gradient" in message) == (kind == "gradient")
-    changing = ("order", "chance", "modes")
+    assert ("gradient" in message) == (change == "gradient")
+    changing = ("order", "random", "modes")
     after = state_of(learn)
     assert_same({key: value for key, value in states[step].items() if key not in changing},
                 {key: value for key, value in after.items() if key not in changing})
@@ -292,7 +292,7 @@ def test_statistics_that_overflow_stop_before_the_step_too(small_learner, state_
             learn.train_step(xb, yb)
         assert torch.equal(learn.model[0][0].weight, huge)
         learn.model[0][0].weight.copy_(before["model.0.0.weight"])
-    same = {key for key in before if key != "chance"}
+    same = {key for key in before if key != "random"}
     after = state_of(learn)
     assert_same({key: before[key] for key in same}, {key: after[key] for key in same})
     assert all(parameter.grad is None for parameter in learn.model.parameters())
@@ -483,7 +483,7 @@ def test_ctrl_c_at_any_moment_leaves_the_weights_of_a_whole_step(small_learner):
         except KeyboardInterrupt:
             heard += 1
         timer.join()
-        learn.model.eval()(learn.dls.one_batch()[0])  # notes the weights as they are now
+        learn.model.eval()(learn.dls.one_batch()[0])  # records the weights as they are now
         *_, before, last = [*[None] * 2, *steps]
         learn.model.train()
         assert all(p.grad is None for p in learn.model.parameters())
@@ -537,7 +537,7 @@ def test_out_of_memory_releases_what_the_step_held_and_names_a_batch_size(
     with pytest.raises(torch.OutOfMemoryError) as caught:
         learn.fit_one_cycle(3, 1e-2)
     message = str(caught.value)
-    assert "epoch 2 with bs=8" in message and "with bs=4" in message and "history are kept" in message
+    assert "epoch 2 with bs=8" in message and "bs=4" in message and "history are kept" in message
     assert caught.value.__context__ is None and caught.value.__cause__ is None
     error.__traceback__ = None  # this list holds the first error; nothing else may
     gc.collect()
