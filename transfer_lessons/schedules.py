@@ -11,6 +11,7 @@ import numbers
 from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 from .core import check_count, check_fraction, check_positive
 
@@ -41,7 +42,7 @@ def linear(progress: float, start: float, end: float) -> float:
 
 # %% ../nbs/07_schedules.ipynb #716e508d
 def plot_schedule(schedule: Callable[[float], float], *, steps: int = 200,
-                  ax: plt.Axes | None = None, label: str | None = None,
+                  ax: Axes | None = None, label: str | None = None,
                   title: str = "One training, from its first step to its last") -> None:
     """Draw a function of progress.
 
