@@ -138,7 +138,8 @@ def train_step(self: Learner, xb: Tensor, yb: Tensor) -> float:
     loss.backward()
     watched = [p.grad for p in self.model.parameters() if p.grad is not None]
     watched += [value for value in statistics if value.is_floating_point()]
-    largest = get_total_norm(watched, norm_type=math.inf)  # one NaN or inf, and it is that
+    largest = get_total_norm(watched, norm_type=math.inf)  # NaN or inf where any of them is
+    # The only place of a step that waits for the device.
     loss_value, largest_value = torch.stack([loss.detach().float(), largest.float()]).tolist()
     if math.isfinite(loss_value) and math.isfinite(largest_value):
         with defer_interrupts():

@@ -446,7 +446,7 @@ def test_a_real_ctrl_c_in_the_middle_of_a_step_waits_until_the_step_is_whole(sma
     def send(opt, arguments, options):
         sent.append(1)
         if len(sent) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
     def opt_func(parameters, lr):
         opt = adamw(parameters, lr=lr)
         opt.register_step_pre_hook(send)
@@ -476,7 +476,7 @@ def test_ctrl_c_at_any_moment_leaves_the_weights_of_a_whole_step(small_learner):
             steps.append([parameter.detach().clone() for parameter in model.parameters()])
         learn.model.register_forward_pre_hook(note)
         modes = [layer.training for layer in learn.model.modules()]
-        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+        timer = threading.Timer(delay, signal.raise_signal, (signal.SIGINT,))
         try:
             timer.start()
             learn.fit(100, 1e-2)
@@ -498,7 +498,7 @@ def test_an_impatient_second_ctrl_c_does_not_disturb_the_tidying_up(small_learne
     learn = small_learner()
     modes = [layer.training for layer in learn.model.modules()]
     Hooks(learn, monkeypatch, KeyboardInterrupt).before(torch.optim.AdamW, "step", 2)
-    monkeypatch.setattr(Progress, "show", lambda self: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(Progress, "show", lambda self: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         learn.fit_one_cycle(1, 1e-2)
     assert_in_order(learn, modes)
