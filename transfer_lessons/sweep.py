@@ -20,7 +20,7 @@ from .core import Progress, plot_png, rng_states
 from .freezing import model_blocks, n_parameters, spread_lrs, train_mode
 from .learner import Learner, generators
 from .losses import cross_entropy
-from .lr_finder import RULES, Suggestion, temporary_copy
+from .lr_finder import SUGGEST_FUNCS, Suggestion, temporary_copy
 from .optim import n_layer_groups, set_hyperparams
 from .precompute import DETERMINISTIC_LAYERS, PrecomputedLearner
 from .schedules import linear, one_cycle, one_cycle_momentum
@@ -231,7 +231,7 @@ def _repr_png_(self: Sweep) -> tuple[bytes, dict[str, str]]:
 
 # %% ../nbs/13_lr_sweep.ipynb #82216930
 def sweep_lrs(learn: Learner, lrs: Iterable[float] | float, epochs: int, *,
-              suggest_funcs: Suggestion | Iterable[Suggestion] = RULES, div: float = 25.0,
+              suggest_funcs: Suggestion | Iterable[Suggestion] = SUGGEST_FUNCS, div: float = 25.0,
               div_final: float = 1e5, pct_start: float = 0.25,
               moms: tuple[float, float, float] = (0.95, 0.85, 0.95)) -> Sweep:
     """Train the head once a rate, all in one program, as `fit_one_cycle` would train each alone.

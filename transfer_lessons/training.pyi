@@ -186,16 +186,19 @@ class Learner:
         """Put optimizer, what trains, history and random states where a checkpoint left them."""
 
     def lr_find(self, start_lr: float=1e-07, end_lr: float=10.0, num_it: int=100, suggest_funcs: Suggestion | Sequence[Suggestion]=...) -> LRFind:
-        """Train a twin on batch after batch with a growing rate (Smith 2015, arXiv 1506.01186).
+        """Train a temporary copy with a growing learning rate (Smith 2015, arXiv 1506.01186).
 
-    Stops where the loss passes 4 times its best, or is no number. Ctrl-C ends it early with what
-    there is so far. Raises `ValueError` for bad arguments, or too few points for a suggestion.
+    The learner, the random states and the disk stay as they are. It stops where the smoothed loss
+    passes 4 times its best, at a NaN, and at Ctrl-C, and returns the points so far.
 
     Args:
-        start_lr: the first rate
-        end_lr: where the rates lead
-        num_it: batches, one a rate
-        suggest_funcs: rules to ask, one or several
+        start_lr: the first learning rate
+        end_lr: where the learning rates lead
+        num_it: number of batches, one per learning rate
+        suggest_funcs: suggestion functions, one or several
+
+    Raises:
+        ValueError: for bad arguments, and for too few points to suggest anything
     """
 
     def precompute(self, views: int | None=None, max_memory: int=..., folder: str | os.PathLike | None=None) -> PrecomputedLearner:
