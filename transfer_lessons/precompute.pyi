@@ -12,9 +12,6 @@ from torch import Tensor
 from torch import nn
 from torch.optim import Optimizer
 from typing import Any
-import contextlib
-import ctypes
-import torch
 
 __all__ = ['DETERMINISTIC_LAYERS', 'split_frozen', 'weights_digest', 'FrozenBody', 'CachedLoader', 'PrecomputedLearner']
 DETERMINISTIC_LAYERS = (nn.Identity, nn.Flatten, nn.ReLU, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, SelectAdaptivePool2d)
@@ -115,12 +112,6 @@ class PrecomputedLearner(Learner):
         logits [N, classes] float32, targets [N] int64, both on the CPU
     """
 
-    def threads(self) -> contextlib.AbstractContextManager:
-        """One thread for products in a step that trains one linear layer; else as many as there are."""
-
-    def train_step(self, xb: Tensor, yb: Tensor) -> float:
-        """One step of training; returns the loss."""
-
     def freeze_to(self, n: int) -> None:
         """Freeze the original's groups; training says so where kept activations are of no use then."""
 
@@ -129,7 +120,6 @@ class PrecomputedLearner(Learner):
 
     def precompute(self, **options: Any) -> PrecomputedLearner:
         """Run the original's frozen layers once more: those that are frozen now."""
-_set_threads = getattr(ctypes.CDLL(torch._C.__file__), 'MKL_Set_Num_Threads_Local', None)
 
 def _check_views(views: int | None, augment: dict | None) -> None:
     ...

@@ -1,6 +1,5 @@
 """Training on kept activations is the same training, and stale ones are never used."""
 import copy
-import ctypes
 import os
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from transfer_lessons.checkpoints import write_atomically
 from transfer_lessons.data import ImageDataLoaders, ImageDataset, ImageLoader
 from transfer_lessons.interpretation import ClassificationInterpretation
 from transfer_lessons.learner import Learner
-from transfer_lessons.precompute import CachedLoader, FrozenBody, _set_threads, split_frozen
+from transfer_lessons.precompute import CachedLoader, FrozenBody, split_frozen
 
 SCRIPT = """
 import itertools, os, random, signal, sys, time
@@ -158,26 +157,6 @@ def test_an_interrupted_precompute_leaves_no_trace(
         learn.precompute(views=2, max_memory=0, folder=tmp_path)
     assert len(calls) == 7 and not list(tmp_path.iterdir())
     assert_same(state_of(learn), before)
-
-
-@pytest.mark.skipif(not _set_threads, reason="this PyTorch does not multiply with MKL")
-@pytest.mark.parametrize("n, alone", [(-1, True), (-2, False)])
-def test_one_linear_layer_multiplies_in_one_thread_and_gives_the_others_back(frozen_learner, n, alone):
-    mkl, threads, seen = ctypes.CDLL(torch._C.__file__), torch.get_num_threads(), []
-    def stop(logits, targets):
-        seen.append(mkl.MKL_Get_Max_Threads())
-        raise KeyboardInterrupt
-    learn = frozen_learner(n)
-    learn.loss_func = stop
-    torch.set_num_threads(2)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            learn.precompute().fit(1)
-        assert seen == [1 if alone else 2]
-        torch.set_num_threads(3)
-        assert mkl.MKL_Get_Max_Threads() == 3  # nothing stands in the way of PyTorch's own setting
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_dropout_is_never_kept(frozen_learner):
