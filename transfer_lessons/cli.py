@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 
-def save_plot(plot, file: Path, **options) -> None:
+def save_plot(plot: Callable[..., None], file: Path, **options: Any) -> None:
     """Draw with `plot(**options)` and save what it drew."""
     import matplotlib.pyplot as plt
     plot(**options)

@@ -335,6 +335,7 @@ def key_to_paint(plot: Locator, slider: Locator, presses: int = 60, span: int = 
 def drag(plot: Locator, slider: Locator, ticks: int = 64, pace: float = 0.03) -> list[dict]:
     """Drags a slider's thumb from left to right, a tick every `pace` seconds; the plot's changes."""
     page = slider.page
+    slider.scroll_into_view_if_needed()
     first, last, now, middle = slider.evaluate(ENDS)
     page.mouse.move(now, middle)
     page.mouse.down()
