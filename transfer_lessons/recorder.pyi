@@ -11,10 +11,10 @@ __all__ = ['Recorder']
 
 class Recorder:
     """What happened in a training, step by step and epoch by epoch."""
+    history: Table
     losses: list[float]
     lrs: list[list[float]]
     moms: list[float]
-    history: Table
     ends: list[int]
 
     def __init__(self) -> None:

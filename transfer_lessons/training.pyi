@@ -58,8 +58,8 @@ class Learner:
     loss_func: Callable[[Tensor, Tensor], Tensor]
     opt_func: Callable[..., Optimizer]
     path: Path
-    opt: Optimizer | None
     recorder: Recorder
+    opt: Optimizer | None
     progress_type: Callable[[int], Progress]
     loaded: tuple[dict, dict] | None
 
