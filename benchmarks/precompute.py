@@ -98,7 +98,7 @@ def cache(n: int) -> None:
     before, highest, began = memory("VmRSS"), memory("VmHWM"), time.perf_counter()
     dls = learn.precompute().dls
     took = time.perf_counter() - began
-    size = 4 * (dls.train.kept.numel() + dls.valid.kept.numel())
+    size = 4 * (dls.train.activations.numel() + dls.valid.activations.numel())
     grown, peak = memory("VmRSS") - before, memory("VmHWM") - highest
     print(f"{n} photographs kept in {took:.1f} s, {1e3 * took / n:.2f} ms each; {size / 2**20:.0f} "
           f"MiB of activations; memory grew by {grown / 2**20:.0f} MiB, its peak by "
