@@ -6,8 +6,8 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from matplotlib.axes import Axes
 import contextlib
-import matplotlib.pyplot as plt
 import torch
 
 __all__ = ['Suggestion', 'SUGGEST_FUNCS', 'minimum', 'steep', 'valley', 'slide', 'LRFind', 'temporary_copy', 'suggest']
@@ -67,7 +67,7 @@ class LRFind:
     def __repr__(self) -> str:
         ...
 
-    def plot(self, ax: plt.Axes | None=None) -> None:
+    def plot(self, ax: Axes | None=None) -> None:
         """Draw the loss against the learning rate, and every suggestion on the curve.
 
     Args:
