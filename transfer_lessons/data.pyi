@@ -52,6 +52,9 @@ class Normalize(nn.Module):
 
 class ImageDataset(Dataset):
     """ImageDataset and their class numbers; an item is (uint8 tensor [3, size, size], class number)."""
+    sources: Any
+    targets: Any
+    size: Any
 
     def __init__(self, sources: Sequence[ImageSource], targets: Sequence[int], size: int):
         ...
@@ -73,6 +76,12 @@ class ImageLoader:
         augment: arguments of `augment_batch`; None leaves pictures alone
         num_workers: processes that read pictures
     """
+    dataset: Any
+    bs: Any
+    device: Any
+    generator: Any
+    augment: Any
+    num_workers: Any
 
     def __init__(self, pictures: ImageDataset, bs: int, device: torch.device, generator: torch.Generator | None=None, augment: dict | None=None, num_workers: int=0):
         ...
@@ -125,6 +134,10 @@ class ImageDataLoaders:
         num_workers: None: 0 on the CPU, else up to 8
         device: None takes the fastest present
     """
+    device: Any
+    size: Any
+    bs: Any
+    seed: Any
     vocab: Any
     train: Any
     valid: Any

@@ -22,6 +22,8 @@ class Explorer:
     """
     figsize = (7.2, 3.0)
     file_format = 'png'
+    picture: Any
+    sentence: Any
     controls: Any
     is_scheduled: bool
     figure: Any

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from fastcore.basics import patch
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from .core import Table, check_count, short_name, show_images
@@ -96,7 +97,7 @@ def most_confused(self: ClassificationInterpretation, min_val: int = 1) -> Table
 @patch
 def plot_confusion_matrix(self: ClassificationInterpretation, normalize: bool = False,
                           figsize: tuple[float, float] | None = None, dpi: float | None = None,
-                          ax: plt.Axes | None = None) -> None:
+                          ax: Axes | None = None) -> None:
     """Draw the confusion matrix; mistakes stand off the diagonal.
 
     Args:

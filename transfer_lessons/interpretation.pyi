@@ -6,9 +6,9 @@ from .data import ImageLoader
 from .learner import Learner
 from collections import namedtuple
 from collections.abc import Sequence
+from matplotlib.axes import Axes
 from torch import Tensor
 from typing import Any
-import matplotlib.pyplot as plt
 import numpy as np
 
 __all__ = ['Confusion', 'ClassificationInterpretation']
@@ -61,7 +61,7 @@ class ClassificationInterpretation:
         a `Confusion` per pair, most frequent first
     """
 
-    def plot_confusion_matrix(self, normalize: bool=False, figsize: tuple[float, float] | None=None, dpi: float | None=None, ax: plt.Axes | None=None) -> None:
+    def plot_confusion_matrix(self, normalize: bool=False, figsize: tuple[float, float] | None=None, dpi: float | None=None, ax: Axes | None=None) -> None:
         """Draw the confusion matrix; mistakes stand off the diagonal.
 
     Args:

@@ -14,6 +14,13 @@ class LossCurves(Explorer):
     Args:
         learn: the learner that the block trains
     """
+    show = Explorer.redraw
+    epoch: int
+    n_steps: int
+    n_done: int
+    progress_type_before: Any
+    shown_at: Any
+    n_epoch: int
     learn: Learner
     status: str
     next_draw: float
@@ -23,7 +30,6 @@ class LossCurves(Explorer):
 
     def begin(self, n_epoch: int) -> 'LossCurves':
         """A training of so many epochs begins; stands in for `Progress(n_epoch)`."""
-    show = Explorer.redraw
 
     def draw(self, figure: Figure) -> str:
         """Draw all that the recorder has."""

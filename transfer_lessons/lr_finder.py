@@ -84,6 +84,7 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 from fastcore.basics import patch
+from matplotlib.axes import Axes
 
 from .core import plot_png
 
@@ -108,7 +109,7 @@ class LRFind:
 
 # %% ../nbs/09_lr_finder.ipynb #53f8f957
 @patch
-def plot(self: LRFind, ax: plt.Axes | None = None) -> None:
+def plot(self: LRFind, ax: Axes | None = None) -> None:
     """Draw the loss against the learning rate, and every suggestion on the curve.
 
     Args:
@@ -171,7 +172,7 @@ def temporary_copy(learn: Learner) -> Iterator[Learner]:
                 set_state(state)
 
 # %% ../nbs/09_lr_finder.ipynb #da1a6990
-SUGGEST_FUNCS = (minimum, steep, valley, slide)
+SUGGEST_FUNCS: tuple[Suggestion, ...] = (minimum, steep, valley, slide)
 
 def suggest(lrs: Sequence[float], losses: Sequence[float],
             suggest_funcs: Sequence[Suggestion]) -> dict[str, float]:

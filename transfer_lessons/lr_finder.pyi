@@ -6,8 +6,8 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from matplotlib.axes import Axes
 import contextlib
-import matplotlib.pyplot as plt
 import torch
 
 __all__ = ['Suggestion', 'SUGGEST_FUNCS', 'minimum', 'steep', 'valley', 'slide', 'LRFind', 'temporary_copy', 'suggest']
@@ -67,7 +67,7 @@ class LRFind:
     def __repr__(self) -> str:
         ...
 
-    def plot(self, ax: plt.Axes | None=None) -> None:
+    def plot(self, ax: Axes | None=None) -> None:
         """Draw the loss against the learning rate, and every suggestion on the curve.
 
     Args:
@@ -87,7 +87,7 @@ def temporary_copy(learn: Learner) -> Iterator[Learner]:
     Args:
         learn: the learner to copy; the copy shares its data
     """
-SUGGEST_FUNCS = (minimum, steep, valley, slide)
+SUGGEST_FUNCS: tuple[Suggestion, ...] = (minimum, steep, valley, slide)
 
 def suggest(lrs: Sequence[float], losses: Sequence[float], suggest_funcs: Sequence[Suggestion]) -> dict[str, float]:
     """Ask every suggestion function, without the first 10 points and the last 5.

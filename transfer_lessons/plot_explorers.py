@@ -117,8 +117,8 @@ def cross_entropy_parts(logits: Sequence[float],
     """
     scores = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     loss = cross_entropy(scores, torch.tensor(target))
-    loss.backward()
-    return softmax(scores.detach()).numpy(), loss.item(), scores.grad.numpy()
+    gradient, = torch.autograd.grad(loss, scores)
+    return softmax(scores.detach()).numpy(), loss.item(), gradient.numpy()
 
 # %% ../nbs/u7a_plot_explorers.ipynb #f49bc96b
 class CrossEntropyExplorer(Explorer):
@@ -168,8 +168,8 @@ class CrossEntropyExplorer(Explorer):
         """Draw the bars; the target class has another colour, a hatch and a mark."""
         scores = list(logits.values())
         probabilities, loss, gradient = cross_entropy_parts(scores, target)
-        for ax, bars, values in zip(figure.axes, self.bars, (scores, probabilities, gradient),
-                                    strict=True):
+        lengths = (np.array(scores), probabilities, gradient)
+        for ax, bars, values in zip(figure.axes, self.bars, lengths, strict=True):
             for i, (bar, value) in enumerate(zip(bars, values, strict=True)):
                 is_target = i == target
                 bar.set(width=value, facecolor=ORANGE if is_target else BLUE,

@@ -48,6 +48,9 @@ def weights_digest(module: nn.Module) -> str:
 
 class FrozenBody:
     """The part of a network that does not train, and whether it is still what it was."""
+    seen: Any
+    body: Any
+    digest: Any
 
     def __init__(self, body: nn.Sequential):
         ...
@@ -79,6 +82,8 @@ class CachedLoader(ImageLoader):
         kept: [views * pictures, ...], view after view
         frozen: what gave the activations
     """
+    kept: Any
+    frozen: Any
 
     def __init__(self, live: ImageLoader, kept: Tensor, frozen: FrozenBody):
         ...
@@ -94,6 +99,8 @@ class PrecomputedLearner(Learner):
         dls: of activations
         model: activations [B, ...] -> logits [B, classes]; parts of the original's
     """
+    original: Any
+    n_groups: Any
     places: Any
 
     def __init__(self, original: Learner, dls: ImageDataLoaders, model: nn.Module):

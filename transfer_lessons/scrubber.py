@@ -68,7 +68,7 @@ def format_lr(lr: float) -> str:
     rounded = float(f"{lr:.2e}")
     return np.format_float_scientific(rounded, trim="-", exp_digits=1).replace("+", "")
 
-def _rounded(values: Tensor) -> list:
+def _rounded(values: Tensor) -> list | float | None:
     """Nested lists of numbers in five digits, as JSON takes them; None for NaN and infinity."""
     if values.dim():
         return [_rounded(part) for part in values]

@@ -29,7 +29,7 @@ def classify_lrs(lrs: Sequence[float], start_loss: float, final_losses: Sequence
 def format_lr(lr: float) -> str:
     """A learning rate in three digits, such as 3.16e-3."""
 
-def _rounded(values: Tensor) -> list:
+def _rounded(values: Tensor) -> list | float | None:
     """Nested lists of numbers in five digits, as JSON takes them; None for NaN and infinity."""
 
 def _loss_axis(sweep: Sweep, start_loss: float) -> dict[str, Any]:
@@ -91,6 +91,10 @@ class LRScrubber:
             in a quiz, one at random
         quiz: hide the curves until the learner has predicted: too low, good or too high
     """
+    sweep: Sweep
+    data: Any
+    png: Any
+    alt: str
     quiz: bool
     shown_at: Any
     slider: Any

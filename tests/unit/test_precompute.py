@@ -19,7 +19,7 @@ from torchvision.models import resnet18
 from transfer_lessons import fine_tuning, lr_finder  # noqa: F401  they give a learner methods
 from transfer_lessons.activation_store import cache_key, to_file
 from transfer_lessons.backbones import vision_model
-from transfer_lessons.checkpoints import write_atomically
+from transfer_lessons.checkpoints import HOST, write_atomically
 from transfer_lessons.data import ImageDataLoaders, ImageDataset, ImageLoader
 from transfer_lessons.interpretation import ClassificationInterpretation
 from transfer_lessons.learner import Learner
@@ -405,7 +405,8 @@ def test_pieces_are_written_as_one(tmp_path):
 def test_what_dead_processes_left_half_written_is_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left, living = tmp_path / f".a.npy.{dead.pid}.part", tmp_path / f".b.npy.{os.getppid()}.part"
+    left = tmp_path / f".a.npy.{HOST}.{dead.pid}.1.part"
+    living = tmp_path / f".b.npy.{HOST}.{os.getppid()}.1.part"
     left.write_bytes(b"half"), living.write_bytes(b"half")
     to_file(iter([torch.rand(2, 3)]), 2, tmp_path / "c.npy")
     assert {file.name for file in tmp_path.iterdir()} == {living.name, "c.npy"}

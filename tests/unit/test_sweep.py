@@ -381,7 +381,7 @@ def test_bad_arguments_are_refused_with_what_to_type(lrs, epochs, said):
 def test_a_head_of_another_width_is_refused_naming_both(hidden):
     learn = make_learner(hidden, width=64)
     learn.dls.vocab = ["a", "b", "c"]
-    with pytest.raises(ValueError, match="11 .* 3 classes"):
+    with pytest.raises(ValueError, match="must give 3 logits .* it gives 11"):
         sweep_lrs(learn, [1e-3], 1)
 
 
