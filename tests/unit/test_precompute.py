@@ -13,9 +13,10 @@ from torchvision.models import resnet18
 from transfer_lessons import fine_tuning, lr_finder  # noqa: F401  they give a learner methods
 from transfer_lessons.backbones import vision_model
 from transfer_lessons.data import ImageDataLoaders, ImageDataset, ImageLoader
+from transfer_lessons.frozen_body import split_frozen
 from transfer_lessons.interpretation import ClassificationInterpretation
 from transfer_lessons.learner import Learner
-from transfer_lessons.precompute import CachedLoader, split_frozen
+from transfer_lessons.precompute import CachedLoader
 
 
 @pytest.fixture
