@@ -1,11 +1,10 @@
-"""A learner small enough to train in a fraction of a second, for the tests of the loop; a browser."""
+"""A learner small enough to train in a fraction of a second, for the tests of the loop."""
 import signal
 
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from helpers import chromium
 from torch import nn
 
 from transfer_lessons.data import ImageDataLoaders
@@ -85,12 +84,3 @@ def assert_same():
         different = [key for key in first if not torch.equal(first[key], second[key])]
         assert not different, f"{different} differ"
     return check
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """The system's chromium, one a module: while it is open an event loop runs in this thread."""
-    with chromium() as browser:
-        if browser is None:
-            pytest.skip("no chromium on this machine")
-        yield browser

@@ -105,9 +105,9 @@ import torch
 # %% ../nbs/u1_core.ipynb #8e23263a
 def warn_caller(message: str) -> None:
     """Warn at the line of the caller's own code, however deep in the library this is called."""
-    frame = inspect.currentframe().f_back
-    level = 2  # 1 would be this function
-    while frame.f_back and frame.f_globals["__name__"].startswith("transfer_lessons."):
+    frame = inspect.currentframe()
+    level = 1  # this function
+    while frame and frame.f_globals["__name__"].startswith("transfer_lessons."):
         frame = frame.f_back
         level += 1
     warnings.warn(message, stacklevel=level)
@@ -125,7 +125,7 @@ def default_device(name: str | torch.device | None = None, quiet: bool = False) 
     """
     found = torch.device("cpu")
     if torch.accelerator.is_available():
-        found = torch.accelerator.current_accelerator()
+        found = torch.accelerator.current_accelerator() or found
     device = found if name is None else torch.device(name)
     if device.type not in (found.type, "cpu"):
         warn_caller(f"There is no {str(name)!r} here: running on the CPU instead.")
@@ -195,8 +195,8 @@ def describe_error(n_wrong: int, n: int) -> str:
     """
     low, high = wilson_interval(n_wrong, n)
     digits = 0 if n < 1000 else 1
-    rate, low, high = (f"{100 * value:.{digits}f}" for value in (n_wrong / n, low, high))
-    return f"{rate} % ({n_wrong} of {n}; 95 % interval {low} to {high} %)"
+    rate, first, last = (f"{100 * value:.{digits}f}" for value in (n_wrong / n, low, high))
+    return f"{rate} % ({n_wrong} of {n}; 95 % interval {first} to {last} %)"
 
 # %% ../nbs/u1_core.ipynb #ae915cb7
 PairedComparison = namedtuple("PairedComparison", "a_only b_only p_value")
@@ -277,8 +277,9 @@ def rng_states(generators: Iterable[torch.Generator]) -> list[tuple[Callable, ob
     Returns:
         pairs of a function that sets a state, and the state to set
     """
-    states = [(random.setstate, random.getstate()),
-              (np.random.set_state, np.random.get_state())]  # noqa: NPY002
+    states: list[tuple[Callable, object]] = [
+        (random.setstate, random.getstate()),
+        (np.random.set_state, np.random.get_state())]  # noqa: NPY002
     if torch.backends.mps.is_available():
         states.append((torch.mps.set_rng_state, torch.mps.get_rng_state()))
     return states + [(generator.set_state, generator.get_state()) for generator in generators]

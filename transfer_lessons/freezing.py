@@ -11,6 +11,7 @@ import math
 import numbers
 from collections import namedtuple
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -140,7 +141,7 @@ def train_mode(model: nn.Module) -> None:
 # %% ../nbs/06_freezing.ipynb #f5e0ad29
 LearningRate = float | slice | Sequence[float]
 
-def _checked_lr(value: object, lr: LearningRate) -> float:
+def _checked_lr(value: Any, lr: LearningRate) -> float:
     """Return a learning rate as a float, or raise `ValueError` about the `lr` it came from."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_number or not 0 < value < math.inf:

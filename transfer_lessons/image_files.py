@@ -28,8 +28,8 @@ def get_image_files(folder: str | os.PathLike) -> list[Path]:
     """
     if not Path(folder).is_dir():
         raise ValueError(f"There is no folder {folder}.")
-    found = {}
-    for parent, folders, names in os.walk(folder):
+    found: dict[Path, Path] = {}
+    for parent, folders, names in os.walk(Path(folder)):
         folders[:] = [name for name in folders if not name.startswith(".")]  # where to walk next
         for name in sorted(names):
             path = Path(parent, name)
@@ -44,6 +44,7 @@ def get_image_files(folder: str | os.PathLike) -> list[Path]:
 # %% ../nbs/u2_image_files.ipynb #024e58ed
 import contextlib
 
+import numpy as np
 from PIL import Image, ImageOps
 
 # %% ../nbs/u2_image_files.ipynb #8e88ada7
@@ -51,7 +52,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale grey levels of 16 or 32 bits, or fractions, to the 256 levels of a screen."""
     full_scale = 1 if image.mode == "F" else 65535
     image = image.convert("F")
-    brightest = image.getextrema()[1]
+    brightest = float(np.asarray(image).max())
     scale = 255 / max(full_scale, brightest)
     return image.point(lambda level: level * scale + 0.5).convert("L")
 

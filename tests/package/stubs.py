@@ -171,18 +171,15 @@ def class_stub(node: ast.ClassDef, library: Library) -> ast.ClassDef:
     return stub
 
 
-def extra_imports(module: str, library: Library) -> list[str]:
-    """Imports for the types of methods that other modules add to this module's classes."""
-    own = set()
-    for node in library.trees[module].body:
-        own |= defined_names(node)
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            own |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-    found = {"from typing import Any"} - {"" if "Any" not in own else "from typing import Any"}
-    for name, home in library.home.items():
-        for origin, method in library.methods.get(name, []) if home == module else []:
-            for used in names_in(*annotations(method)) - own:
-                found.add(library.origin(used, origin) or "")
+def imports_for(body: list[ast.AST], module: str, library: Library) -> list[str]:
+    """The import statements that the names in a stub need, and no more."""
+    sources = {module} | {origin for name, home in library.home.items() if home == module
+                          for origin, _ in library.methods.get(name, [])}
+    found = {"from typing import Any"} if "Any" in names_in(*body) else set()
+    own = {name for node in body for name in defined_names(node)}
+    for used in names_in(*body) - own - {"Any"}:
+        statements = (library.origin(used, source) for source in [module, *sorted(sources)])
+        found.add(next((statement for statement in statements if statement), ""))
     return sorted(found - {""})
 
 
@@ -195,12 +192,13 @@ def stub(module: str, library: Library) -> str:
                 body.append(signature(node))
         elif isinstance(node, ast.ClassDef):
             body.append(class_stub(node, library))
-        elif isinstance(node, (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)):
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             body.append(node)
-    imports = extra_imports(module, library)
-    lines = [f'"""{ast.get_docstring(library.trees[module]) or module}"""',
-             f"# Written by `make stubs` from {module}.py and the methods that later modules add."]
-    return "\n".join([*lines, *imports, ast.unparse(ast.Module(body, []))]) + "\n"
+    heading = ast.get_docstring(library.trees[module]) or f"Module {module}."
+    lines = [f'"""{heading}"""',
+             "# Written by `make stubs`: the module, and the methods that later modules add to it."]
+    lines += imports_for(body, module, library)
+    return "\n".join([*lines, "", ast.unparse(ast.Module(body, []))]) + "\n"
 
 
 def stubs() -> dict[str, str]:

@@ -35,7 +35,9 @@ def test_the_wheel_holds_library_and_lessons(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     lessons = {f"transfer_lessons/lessons/{file.name}" for file in (ROOT / "nbs").glob("*.ipynb")}
     modules = {f"transfer_lessons/{file.name}" for file in (ROOT / "transfer_lessons").glob("*.py")}
-    assert lessons | modules | {"transfer_lessons/icons.json"} <= names
+    stubs = {f"transfer_lessons/{file.name}" for file in (ROOT / "transfer_lessons").glob("*.pyi")}
+    others = {f"transfer_lessons/{name}" for name in ("icons.json", "scrubber.js", "py.typed")}
+    assert stubs and lessons | modules | stubs | others <= names
 
 
 def test_the_wheel_asks_for_no_upper_bounds(wheel):
@@ -64,8 +66,8 @@ def test_the_command_copies_the_lessons_and_keeps_those_already_there(installed,
 
 
 def test_a_lesson_alone_in_an_empty_folder_runs_with_the_wheel(installed, tmp_path):
-    lesson = shutil.copy(ROOT / "nbs" / "05_freezing.ipynb", tmp_path)
+    lesson = shutil.copy(ROOT / "nbs" / "05_optimizers.ipynb", tmp_path)
     subprocess.run([sys.executable, "-m", "nbconvert", "--log-level", "WARN", "--to", "notebook",
                     "--execute", "--output", "done", lesson],
                    env=installed, cwd=tmp_path, check=True)
-    assert {file.name for file in tmp_path.iterdir()} == {"05_freezing.ipynb", "done.ipynb"}
+    assert {file.name for file in tmp_path.iterdir()} == {"05_optimizers.ipynb", "done.ipynb"}

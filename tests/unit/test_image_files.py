@@ -204,6 +204,10 @@ def red_square(mode: str) -> Image.Image:
     """A red square on a transparent ground that is black underneath."""
     image = Image.new("RGBA", (20, 20))
     image.paste((255, 0, 0, 255), (5, 5, 15, 15))
+    if mode == "PA":  # before version 12 Pillow's conversion to this mode forgets what is transparent
+        palette = image.convert("RGB").convert("P").convert("PA")
+        palette.putalpha(image.getchannel("A"))
+        return palette
     return image if mode == "RGBA" else image.convert(mode)
 
 
