@@ -6,7 +6,6 @@
 __all__ = ['split_by_content', 'square', 'augment_batch', 'Normalize', 'ImageDataset', 'ImageLoader', 'ImageDataLoaders']
 
 # %% ../nbs/02_data.ipynb #aba856a4
-import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -14,38 +13,31 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .core import check_fraction
+from .image_files import content_position
 
 # %% ../nbs/02_data.ipynb #2bb1bff8
-def _position(digest: bytes, seed: int) -> float:
-    """A number from 0 to 1 that looks random, made from an image's content and the seed."""
-    mixed = hashlib.sha256(str(seed).encode() + digest).digest()
-    return int.from_bytes(mixed[:8], "big") / 2**64
-
 def split_by_content(digests: Sequence[bytes], labels: Sequence[str], valid_pct: float = 0.2,
                      seed: int = 42) -> list[bool]:
-    """Choose validation images by what they hold: new files move none, copies stay together.
+    """Flag validation images by what they hold: new files move none, copies stay together.
 
     Args:
         digests: hash of each image's content
         labels: class name of each image
         valid_pct: fraction to hold out, about; 0 to 1
         seed: another seed holds out other images
-
-    Returns:
-        for each image, whether it is for validation
     """
     check_fraction("valid_pct", valid_pct)
-    position = {digest: _position(digest, seed) for digest in digests}
+    position = {digest: content_position(digest, seed) for digest in digests}
     valid = {digest for digest in position if position[digest] < valid_pct}
-    classes = {label: set() for label in sorted(set(labels))}
+    classes: dict[str, set[bytes]] = {label: set() for label in sorted(set(labels))}
     for digest, label in zip(digests, labels, strict=True):
         classes[label].add(digest)
     for members in classes.values():  # a class of two or more gets an image for validation ...
         if valid_pct > 0 and len(members) > 1 and not members & valid:
-            valid.add(min(members, key=position.get))
+            valid.add(min(members, key=position.__getitem__))
     for members in classes.values():  # ... and every class keeps one to train on
         if members <= valid:
-            valid.discard(max(members, key=position.get))
+            valid.discard(max(members, key=position.__getitem__))
     return [digest in valid for digest in digests]
 
 # %% ../nbs/02_data.ipynb #d7ae9b85
@@ -56,9 +48,6 @@ def square(image: Image.Image, size: int, crop_position: float = 0.5) -> Image.I
         image: of any shape
         size: pixels per side of the result
         crop_position: where along the longer side: 0 start, 0.5 centre, 1 end
-
-    Returns:
-        an image of size x size
     """
     side = min(image.size)
     left = (image.width - side) * crop_position
@@ -73,17 +62,17 @@ def augment_batch(x: Tensor, generator: torch.Generator | None = None, size: int
     """Rotate, zoom, crop, flip and resize every image of a batch in one interpolation.
 
     Args:
-        x: [B, 3, S, S], float, 0 to 1
+        x: [B, 3, S, S], float, 0 to 1; the result is [B, 3, size, size]
         generator: of random numbers; None takes torch's global one
         size: pixels per side of the result; None keeps the input's
         rotate: up to so many degrees, either way
         zoom: magnified up to this factor, about a random place: a random crop
         flip: mirror left and right half of the time
         lighting: brightness and contrast change by up to this fraction
-
-    Returns:
-        [B, 3, size, size], float, 0 to 1
     """
+    check_fraction("lighting", lighting)
+    if zoom < 1:
+        raise ValueError(f"zoom must be at least 1; got {zoom}. Try zoom=1.1.")
     def sample(low: float, high: float) -> Tensor:  # [B]
         return torch.empty(len(x)).uniform_(low, high, generator=generator)
     angle = torch.deg2rad(sample(-rotate, rotate))
@@ -105,6 +94,8 @@ def augment_batch(x: Tensor, generator: torch.Generator | None = None, size: int
 # %% ../nbs/02_data.ipynb #b2859a0c
 class Normalize(nn.Module):
     """Scale pixels by a network's own mean and std per channel: the first layer of a body."""
+    mean: Tensor
+    std: Tensor
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
@@ -115,15 +106,20 @@ class Normalize(nn.Module):
         return (x - self.mean) / self.std
 
 # %% ../nbs/02_data.ipynb #aebef09e
+import os
 import re
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from fastcore.basics import patch
 from torch.utils.data import DataLoader, Dataset
 
-from .image_files import ImageSource, load_image
+from .core import check_count, check_positive, default_device, show_images
+from .image_files import (
+    ImageSource, check_labels, check_one_each, check_split, content_digest, labels_from_folders,
+    labels_from_names, load_image, warn_of_copies)
 
 # %% ../nbs/02_data.ipynb #21693e78
 class ImageDataset(Dataset):
@@ -199,22 +195,11 @@ def __iter__(self: ImageLoader) -> Iterator[tuple[Tensor, Tensor]]:
         for xb, yb in DataLoader(self.dataset, self.bs, sampler=items, drop_last=shuffle,
                                  num_workers=self.num_workers, generator=torch.Generator()):
             yield self.after_batch(xb.to(self.device)), yb.to(self.device)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         traceback.clear_frames(error.__traceback__)  # they would keep the workers alive
         if re.search("exited unexpectedly|killed by signal", str(error)):
-            raise RuntimeError("A process that reads images was killed: try num_workers=0."
-                               ) from error
+            raise RuntimeError("A reading process was killed: try num_workers=0.") from error
         raise
-
-# %% ../nbs/02_data.ipynb #c941b6cf
-import os
-from pathlib import Path
-from typing import Any
-
-from .core import check_count, check_positive, default_device, show_images
-from .image_files import check_labels, check_one_each, check_split, content_digest
-from .image_files import get_image_files, labels_from_folders, labels_from_names
-from .image_files import warn_of_copies
 
 # %% ../nbs/02_data.ipynb #85b8b3fc
 def _train_valid_masks(sources: Sequence[ImageSource], labels: Sequence[str],
@@ -244,7 +229,7 @@ class ImageDataLoaders:
         seed: of split, order and augmentation
         augment: arguments of `augment_batch`; True takes its defaults, False changes nothing
         presize: training images are read larger by this factor before they are augmented
-        num_workers: processes that read images; None: 0 on the CPU, else up to 8
+        num_workers: processes that read images; None: up to 8 for a CUDA device, else 0
         device: None takes the fastest present
     """
     def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str],
@@ -263,16 +248,14 @@ class ImageDataLoaders:
         self.bs = bs
         self.seed = seed
         if num_workers is None:
-            num_workers = 0 if self.device.type == "cpu" else min(8, os.cpu_count() or 1)
+            num_workers = min(8, os.cpu_count() or 1) if self.device.type == "cuda" else 0
         if augment is True:
             augment = {}
-        changes = None if augment in (None, False) else {"size": size, **augment}
-
+        changes = None if augment is False or augment is None else {"size": size, **augment}
         def images(mask: list[bool], size: int) -> ImageDataset:
             chosen = [i for i, flag in enumerate(mask) if flag]
             targets = [self.vocab.index(labels[i]) for i in chosen]
             return ImageDataset([sources[i] for i in chosen], targets, size)
-
         read_size = size if changes is None else round(size * presize)
         generator = torch.Generator().manual_seed(seed)
         self.train = ImageLoader(images(in_train, read_size), bs, self.device, generator, changes,
@@ -288,31 +271,22 @@ class ImageDataLoaders:
 # %% ../nbs/02_data.ipynb #4e3c7550
 @patch
 def one_batch(self: ImageDataLoaders) -> tuple[Tensor, Tensor]:
-    """Get the batch that training would see next; looking does not change what it sees.
-
-    Returns:
-        [B, 3, size, size] in 0 to 1, and [B] int64
-    """
-    state = self.train.generator.get_state()
+    """Get the next training batch, [B, 3, size, size] and [B]; looking does not change it."""
+    generator = self.train.generator
+    assert generator is not None, "a training loader shuffles"
+    state = generator.get_state()
     try:
         return next(iter(self.train))
     finally:
-        self.train.generator.set_state(state)
+        generator.set_state(state)
 
 @patch
 def show_batch(self: ImageDataLoaders, max_n: int = 8, nrows: int | None = None,
-               ncols: int | None = None) -> None:
-    """Draw images as the network will see them, with their class names.
-
-    Args:
-        max_n: images to draw
-        nrows: rows of the grid, instead of `max_n`
-        ncols: images per row; None: 4
-    """
-    columns = 4 if ncols is None else ncols
-    n_images = max_n if nrows is None else nrows * columns
+               ncols: int = 4) -> None:
+    """Draw training images as the network sees them: `max_n`, or `nrows` times `ncols` of them."""
+    n_images = max_n if nrows is None else nrows * ncols
     xb, yb = self.one_batch()
-    show_images(xb[:n_images], [self.vocab[y] for y in yb[:n_images].tolist()], columns)
+    show_images(list(xb[:n_images]), [self.vocab[y] for y in yb[:n_images].tolist()], ncols)
 
 # %% ../nbs/02_data.ipynb #59d23180
 @patch(cls_method=True)
@@ -326,7 +300,7 @@ def from_files(cls: ImageDataLoaders, sources: Sequence[ImageSource], labels: Se
         **options: of `ImageDataLoaders`
     """
     labels = [str(label).encode(errors="backslashreplace").decode() for label in labels]
-    return cls(sources, labels, **options)
+    return cls(sources, labels, **options)  # type: ignore[operator]  # it is the class itself
 
 @patch(cls_method=True)
 def from_folder(cls: ImageDataLoaders, folder: str | os.PathLike,
@@ -352,7 +326,5 @@ def from_name_re(cls: ImageDataLoaders, path: str | os.PathLike,
         pat: regular expression whose first group, searched in the file name, is the class
         **options: of `ImageDataLoaders`
     """
-    files = get_image_files(path) if fnames is None else [Path(name) for name in fnames]
-    if not files:
-        raise ValueError(f"No images in {path}.")
-    return cls.from_files(files, labels_from_names(files, pat), **options)
+    files, labels = labels_from_names(path, fnames, pat)
+    return cls.from_files(files, labels, **options)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SUFFIXES', 'ImageSource', 'FORMATS', 'MAX_PIXELS', 'MIN_SIDE', 'Problem', 'SPLIT_FOLDERS', 'get_image_files',
            'to_rgb', 'ImageError', 'load_image', 'scan', 'labels_from_folders', 'labels_from_names', 'content_digest',
-           'image_name', 'warn_of_copies', 'check_one_each', 'check_labels', 'check_split']
+           'content_position', 'image_name', 'warn_of_copies', 'check_one_each', 'check_labels', 'check_split']
 
 # %% ../nbs/u2_image_files.ipynb #b12e5c9c
 import os
@@ -203,30 +203,36 @@ def labels_from_folders(
     files = [file for file in get_image_files(folder) if file.parent != folder]
     if {file.parent.name.lower() for file in files} <= {*SPLIT_FOLDERS, "test"}:
         raise ValueError(f"No images in {folder}; expected {folder}/<class>/*.jpg, and no links.")
-    is_valid = []
+    side_of = {}
     for file in files:
         split_folder = file.parent.parent
-        side = SPLIT_FOLDERS.get(split_folder.name.lower())
-        is_valid.append(side if split_folder.parent == folder else None)
-    if False in is_valid:  # there are training folders: what is in none of the two is not meant
-        files = [file for file, side in zip(files, is_valid, strict=True) if side is not None]
-        is_valid = [side for side in is_valid if side is not None]
+        if split_folder.parent == folder and split_folder.name.lower() in SPLIT_FOLDERS:
+            side_of[file] = SPLIT_FOLDERS[split_folder.name.lower()]
+    if False in side_of.values():  # there are training folders; what is beside them is not meant
+        files = list(side_of)
     labels = [file.parent.name for file in files]
-    return files, labels, is_valid if {True, False} <= set(is_valid) else None
+    if {True, False} <= set(side_of.values()):
+        return files, labels, [side_of[file] for file in files]
+    return files, labels, None
 
-def labels_from_names(files: Sequence[Path], pattern: str) -> list[str]:
-    """Label every file with a part of its name.
+def labels_from_names(path: str | os.PathLike, fnames: Sequence[str | os.PathLike] | None,
+                      pattern: str) -> tuple[list[Path], list[str]]:
+    """Label every image file with a part of its name.
 
     Args:
-        files: whose names to search
+        path: where to look for files if `fnames` is None
+        fnames: the files
         pattern: regular expression whose first group is the class
 
     Returns:
-        the label of each file
+        the files; the label of each
 
     Raises:
-        ValueError: for a pattern without a group, or a file in whose name it finds no class
+        ValueError: without files, for a pattern without a group, or one that finds no class
     """
+    files = get_image_files(path) if fnames is None else [Path(name) for name in fnames]
+    if not files:
+        raise ValueError(f"No images in {path}.")
     if not re.compile(pattern).groups:
         raise ValueError(f"{pattern!r} has no group: put brackets around the class.")
     labels = []
@@ -235,7 +241,7 @@ def labels_from_names(files: Sequence[Path], pattern: str) -> list[str]:
         if not match or not match[1]:
             raise ValueError(f"The pattern {pattern!r} finds no class in {file.name}.")
         labels.append(match[1])
-    return labels
+    return files, labels
 
 # %% ../nbs/u2_image_files.ipynb #54ee4f3f
 def content_digest(source: ImageSource) -> bytes:
@@ -251,6 +257,11 @@ def content_digest(source: ImageSource) -> bytes:
         return hashlib.sha256(to_rgb(source).tobytes()).digest()
     return hashlib.sha256(Path(source).read_bytes()).digest()
 
+def content_position(digest: bytes, seed: int) -> float:
+    """Place an image between 0 and 1: as if at random, but by its content and the seed alone."""
+    mixed = hashlib.sha256(str(seed).encode() + digest).digest()
+    return int.from_bytes(mixed[:8], "big") / 2**64
+
 def image_name(source: ImageSource) -> str:
     """The file name of an image, or the name under which an image in memory was drawn."""
     if isinstance(source, Image.Image):
@@ -264,7 +275,7 @@ def warn_of_copies(sources: Sequence[ImageSource], digests: Sequence[bytes]) -> 
         sources: image files, or Pillow images
         digests: of their contents, one each
     """
-    first = {}
+    first: dict[bytes, str] = {}
     copies = []
     for source, digest in zip(sources, digests, strict=True):
         name = image_name(source) if isinstance(source, Image.Image) else str(source)
