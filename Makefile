@@ -72,7 +72,7 @@ export: .venv/dev  ## write library, stubs, set-up cells and README.md from note
 	@echo "== Writing the stubs" && $(BIN)/python $(PACKAGE)/stubs.py
 	@echo "== Writing README.md from nbs/index.ipynb"
 	@$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
-	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9u][0-9]+?_[a-z_]+\.ipynb)#(nbs/\1#g' README.md && rm README.md.bak
+	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9u][0-9]+[a-z]?_[a-z_]+\.ipynb)#(nbs/\1#g' README.md && rm README.md.bak
 
 stubs: .venv/dev  ## write the stubs alone, from which editors complete learn.lr_find
 	@$(BIN)/python $(PACKAGE)/stubs.py

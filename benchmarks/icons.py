@@ -1,4 +1,4 @@
-"""What pretraining and fine-tuning are worth on the built-in drawings: three errors a seed."""
+"""What pretraining and fine-tuning are worth on the built-in icons: three error rates per seed."""
 import contextlib
 import io
 import statistics
@@ -36,7 +36,7 @@ def main() -> None:
         print(f"seed {seed}: frozen {frozen:.3f}, fine-tuned {tuned:.3f}, scratch {scratch:.3f}")
         limits.at_most("fine-tuned error", tuned, 0.32)
         limits.at_least("under the frozen one", frozen - tuned, 0.05)
-        limits.at_most("share of the one from scratch", tuned / scratch, 0.6)
+        limits.at_most("fraction of the one from scratch", tuned / scratch, 0.6)
 
 
 if __name__ == "__main__":

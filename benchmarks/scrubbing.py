@@ -1,4 +1,4 @@
-"""How soon a slider's picture follows: each explorer in JupyterLab, Notebook 7 and offline."""
+"""How soon a slider's plot follows: each explorer in JupyterLab, Notebook 7 and offline."""
 import sys
 import tempfile
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from limits import at_most, end
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import browser as tools  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/browser"))
+import helpers as tools  # noqa: E402
 
 SETUP = """
 from transfer_lessons.all import *
@@ -25,7 +25,7 @@ MEMORY = "import psutil; print(psutil.Process().memory_info().rss)"
 
 
 def quietest(plot, slider, **options: int) -> list[float]:
-    """Milliseconds from key to picture in the least disturbed of five rounds; all are printed."""
+    """Milliseconds from key to plot in the least disturbed of five rounds; all are printed."""
     rounds = [tools.key_to_paint(plot, slider, **options) for _ in range(5)]
     ends = [np.percentile(times, 95) for times in rounds]
     print("  95th percentile of each round:", ", ".join(f"{end:.1f} ms" for end in ends))
@@ -46,13 +46,13 @@ def scrub(area, where: str) -> None:
 
 
 def ask_python(server, area, name: str, where: str) -> None:
-    """An explorer whose pictures the kernel draws: keys, then a drag from far away."""
+    """An explorer whose images the kernel draws: keys, then a drag from far away."""
     page, (plot, slider) = area.page, tools.controls(area, name)
     span = {"FreezeExplorer": 1, "ConfusionExplorer": 5}.get(name, 15)
     times = tools.key_to_paint(plot, slider, presses=4, span=span)
     if min(times) < float("inf"):
         times = quietest(plot, slider, presses=40, span=span)
-    print(f"{name}, {where}: key to picture, median {np.median(times):.1f} ms")
+    print(f"{name}, {where}: key to image, median {np.median(times):.1f} ms")
     at_most("95th percentile", np.percentile(times, 95), 100, " ms")
     if name == "ConfusionExplorer":
         return  # nobody drags a menu
@@ -61,7 +61,7 @@ def ask_python(server, area, name: str, where: str) -> None:
     at_most(f"blank frames of {len(frames)}", tools.blank_frames(frames, plot), 0)
     server.delay.seconds = 0.05  # each way: a round trip of 100 ms, as to a far server
     tools.drag(plot, slider, ticks=100, pace=0.015)
-    at_most("round trip 100 ms longer: last picture after the last move",
+    at_most("round trip 100 ms longer: last image after the last move",
             tools.settled(page), 400, " ms")
     server.delay.seconds = 0
 

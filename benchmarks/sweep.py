@@ -1,4 +1,4 @@
-"""What 64 learning rates cost in one sweep: against one rate, and against learners one by one."""
+"""What 64 learning rates cost in one sweep: against one, and against a Learner alone at each."""
 import contextlib
 import io
 import time
@@ -14,72 +14,69 @@ from transfer_lessons.lr_finder import temporary_copy
 from transfer_lessons.sweep import sweep_lrs
 
 EPOCHS = 5
-RATES, FEW = np.geomspace(1e-5, 10, 64).tolist(), np.geomspace(1e-4, 1e-1, 8).tolist()
+ROUNDS = 15
+LRS = np.geomspace(1e-5, 10, 64).tolist()
 
 
-def learner(hidden: int | None, seed: int = 42) -> Learner:
+def make_learner(seed: int) -> Learner:
+    """A linear head on cached features of the icons."""
     torch.manual_seed(seed)
-    return vision_learner(icons(augment=False), hidden=hidden).precompute()
+    return vision_learner(icons(augment=False), hidden=None).precompute()
 
 
-def train_alone(learn: Learner, lr: float, epochs: int) -> None:
-    with temporary_copy(learn) as twin, contextlib.redirect_stdout(io.StringIO()):
-        twin.fit_one_cycle(epochs, lr)
+def train_alone(learn: Learner, lr: float) -> list[float]:
+    """Training losses of a learner alone, up to the first that is not finite."""
+    with temporary_copy(learn) as copy, contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.suppress(FloatingPointError):
+            copy.fit_one_cycle(EPOCHS, lr)
+        return copy.recorder.losses
 
 
-def worst_gap(learn: Learner, lr: float, curve: torch.Tensor) -> float:
-    """How far a curve is from a learner's alone, before the loss passes 4 times its first."""
-    with temporary_copy(learn) as twin:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(FloatingPointError):
-            twin.fit_one_cycle(EPOCHS, lr)
-        losses = torch.tensor(twin.recorder.losses)
-    end = [*(losses > 4 * losses[0]).tolist(), True].index(True)
-    return (curve[:end] - losses[:end]).abs().max().item()
+def gap_before_divergence(curve: list[float], losses: list[float]) -> float:
+    """Largest difference up to the step at which the loss passes twice its first."""
+    for step, loss in enumerate(losses):
+        if not loss <= 2 * losses[0]:
+            return float(np.abs(np.subtract(curve[:step], losses[:step])).max())
+    return float(np.abs(np.subtract(curve, losses)).max())
 
 
-def quickest(rounds: int, *runs: Callable[[], object]) -> list[float]:
-    """Fewest seconds of each, measured in turns: what other programs add is left out."""
-    rows = []
-    for _ in range(rounds):
-        row = []
-        for run in runs:
+def fastest(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Fewest seconds of each of several runs, measured in turns so that noise meets all alike."""
+    seconds = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
             began = time.perf_counter()
             run()
-            row.append(time.perf_counter() - began)
-        rows.append(row)
-    return [min(times) for times in zip(*rows, strict=True)]
+            seconds[name].append(time.perf_counter() - began)
+    return {name: min(times) for name, times in seconds.items()}
 
 
-def main() -> None:
-    linear, default = learner(None), learner(512)
-    def sweep(rates: list[float], **options) -> None:
-        sweep_lrs(linear, rates, EPOCHS, **options)
-    many, one, alone = quickest(
-        40, lambda: sweep(RATES, suggest_funcs=()), lambda: sweep([1e-2], suggest_funcs=()),
-        lambda: train_alone(linear, 1e-2, EPOCHS))
-    many_found, one_found = quickest(10, lambda: sweep(RATES), lambda: sweep([1e-2]))
-    swept, looped = quickest(20, lambda: sweep_lrs(default, FEW, 1, suggest_funcs=()),
-                             lambda: [train_alone(default, lr, 1) for lr in FEW])
-    print(f"linear head, icons, {EPOCHS} epochs, without lr_find: 64 rates {many:.3f} s, one "
-          f"{one:.3f} s; a Learner alone {alone:.3f} s")
-    limits.at_most("64 rates / one", many / one, 4)
-    limits.at_most("64 rates / a Learner alone", many / alone, 4)
-    for seed, threads in enumerate((None, None, 2, 2)):
-        if threads:  # which tells MKL, too, that multiplies matrices for PyTorch
-            torch.set_num_threads(threads)
-        learn = learner(None, seed)
-        found = sweep_lrs(learn, RATES, EPOCHS, suggest_funcs=())
-        gaps = [worst_gap(learn, *row) for row in zip(RATES, found.losses, strict=True)]
-        print(f"seed {seed}, {threads or 'default'} threads: {gaps.count(0)} of {len(gaps)} curves "
-              "are a Learner's to the last bit")
-        limits.at_most("largest gap", np.max(gaps), 1e-4)  # NaN, should there be one
-    print(f"with lr_find, as called by default: {many_found:.3f} s / {one_found:.3f} s = "
-          f"{many_found / one_found:.2f}")
-    print(f"default head, {len(FEW)} rates, one epoch: sweep {swept:.2f} s, one after the other "
-          f"{looped:.2f} s")
-    limits.at_most("ratio", swept / looped, 1)
+def compare_times(learn: Learner) -> None:
+    def sweep(lrs: list[float], **options) -> None:
+        sweep_lrs(learn, lrs, EPOCHS, **options)
+    seconds = fastest({
+        "64 learning rates": lambda: sweep(LRS, suggest_funcs=()),
+        "64 learning rates and lr_find": lambda: sweep(LRS),
+        "one learning rate, by the same program": lambda: sweep([1e-2], suggest_funcs=()),
+        "one learning rate, by a Learner": lambda: train_alone(learn, 1e-2),
+    })
+    print(f"linear head, icons, {EPOCHS} epochs, {torch.get_num_threads()} threads")
+    for name, value in seconds.items():
+        print(f"  {name}: {value:.3f} s")
+    limits.at_most("64 learning rates / one, by a Learner", seconds["64 learning rates"]
+                   / seconds["one learning rate, by a Learner"], 6)
+
+
+def compare_curves(seed: int) -> None:
+    learn = make_learner(seed)
+    sweep = sweep_lrs(learn, LRS, EPOCHS, suggest_funcs=())
+    gaps = [gap_before_divergence(curve, train_alone(learn, lr))
+            for lr, curve in zip(LRS, sweep.losses.tolist(), strict=True)]
+    limits.at_most(f"seed {seed}: largest gap to a Learner alone", float(np.max(gaps)), 1e-4)
 
 
 if __name__ == "__main__":
-    main()
+    compare_times(make_learner(42))
+    for seed in range(3):
+        compare_curves(seed)
     limits.end()

@@ -1,4 +1,4 @@
-"""Takes the pictures of README and index out of the lessons' stored outputs: each is a real run."""
+"""Takes the images of README and index out of the lessons' stored outputs: each is a real run."""
 import base64
 import io
 import sys
@@ -9,19 +9,15 @@ import nbformat
 from PIL import Image
 from playwright.sync_api import Locator
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from browser import ENDS, chromium, offline  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/browser"))
+from helpers import ENDS, chromium, offline  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
-# picture: (lesson, what the source of the cell that drew it contains)
-PICTURES = {
-    "fine_tuning.png": ("09_fine_tuning", "Old knowledge is worth more"),
-    "lr_find.png": ("08_lr_finder", "learn.lr_find("),
-    "top_losses.png": ("13_interpretation", "plot_top_losses("),
+# image: (lesson, what the source of the cell that drew it contains)
+PLOTS = {
+    "fine_tuning.png": ("10_fine_tuning", "plot_loss("),
 }
-
-
-SCRUBBER = ("12_widgets", "LRScrubber(")
+SCRUBBER = ("u6_scrubber", "LRScrubber(sweep)")
 
 
 def stored(lesson: str, text: str, kind: str) -> str:
@@ -34,15 +30,15 @@ def stored(lesson: str, text: str, kind: str) -> str:
     raise SystemExit(f"{lesson}: no {kind} by a cell with {text!r}; run `make lessons` first")
 
 
-def predicted(scrubber: Locator, picture: Path) -> None:
-    """A scrubber with a rate judged, and the pointer on its curve."""
+def predicted(scrubber: Locator, image: Path) -> None:
+    """A scrubber with a verdict, and the pointer on its curve."""
     scrubber.get_by_role("button", name="good", exact=True).click()
     scrubber.locator("svg").first.hover(position={"x": 250, "y": 150})
-    scrubber.screenshot(path=picture)
+    scrubber.screenshot(path=image)
 
 
 def dragged(scrubber: Locator, animation: Path) -> None:
-    """A scrubber whose slider is dragged from the lowest rate to the highest, and back."""
+    """A scrubber whose slider is dragged from the lowest learning rate to the highest, and back."""
     page, slider = scrubber.page, scrubber.locator("input[type=range]")
     first, last, now, middle = slider.evaluate(ENDS)
     ticks, start = int(slider.get_attribute("max")), int(slider.input_value())
@@ -62,7 +58,7 @@ def dragged(scrubber: Locator, animation: Path) -> None:
 
 
 def main() -> None:
-    for name, (lesson, text) in PICTURES.items():
+    for name, (lesson, text) in PLOTS.items():
         (ROOT / "images" / name).write_bytes(base64.b64decode(stored(lesson, text, "image/png")))
         print(f"images/{name} from {lesson}")
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:

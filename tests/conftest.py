@@ -23,7 +23,7 @@ def no_figures():
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """For networks and pictures as small as the tests', more threads wait for each other."""
+    """For networks and images as small as the tests', more threads wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -40,16 +40,17 @@ def small_model(n_classes: int = 3, dropout: float = 0.2) -> nn.Sequential:
 
 @pytest.fixture(scope="session")
 def drawings():
-    """Sixteen drawings of each of three kinds, and their kinds."""
-    pictures, kinds = draw_icons(24)
-    chosen = [i for kind in ("animal", "building", "vehicle")
-              for i in [i for i, name in enumerate(kinds) if name == kind][:16]]
-    return [pictures[i] for i in chosen], [kinds[i] for i in chosen]
+    """Sixteen icons of each of three classes, and the class of each."""
+    icons, classes = draw_icons(24)
+    chosen = []
+    for name in ("animal", "building", "vehicle"):
+        chosen += [i for i, found in enumerate(classes) if found == name][:16]
+    return [icons[i] for i in chosen], [classes[i] for i in chosen]
 
 
 @pytest.fixture
 def small_learner(drawings, tmp_path):
-    """Makes learners that are alike: the same drawings, order and first weights every time."""
+    """Makes learners that are alike: the same icons, order and first weights every time."""
     def make(model=None, augment=False, seed=0, **options) -> Learner:
         torch.manual_seed(seed)
         is_valid = [i % 4 == 0 for i in range(len(drawings[0]))]
@@ -70,7 +71,7 @@ def state_of():
                       for number, values in learn.opt.state_dict()["state"].items()
                       for key, value in values.items()}
         found["order"] = learn.dls.train.generator.get_state()
-        found["chance"] = torch.get_rng_state()
+        found["random"] = torch.get_rng_state()
         found["modes"] = torch.tensor([module.training for module in learn.model.modules()])
         return {key: value.clone() for key, value in found.items()}
     return state

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .checkpoints import remove_abandoned, write_atomically
+from .checkpoints import write_atomically
 from .data import ImageLoader
 from .image_files import content_digest
 
@@ -88,6 +88,5 @@ def to_file(batches: Iterator[Tensor], n: int, file: Path) -> Tensor:
     np.lib.format.write_array_header_1_0(
         header, {"descr": "<f4", "fortran_order": False, "shape": shape})
     rows = (batch.contiguous().numpy() for batch in itertools.chain([first], batches))
-    remove_abandoned(file.parent / "*")
     write_atomically(file, itertools.chain([header.getvalue()], rows))
     return torch.from_numpy(np.load(file, mmap_mode="c"))

@@ -1,41 +1,38 @@
 """Everything a lesson uses, in one import: `from transfer_lessons.all import *`."""
 from torchvision.models import resnet18, resnet34, resnet50
 
+from . import fine_tuning, precompute  # noqa: F401  they add methods to Learner
 from .backbones import create_body, create_head, vision_model
 from .core import default_device, describe_error, paired_comparison, show_images, wilson_interval
 from .data import ImageDataLoaders, Normalize, augment_batch, square
 from .datasets import flowers, icons, pets, solar
-from .explorers import (
-    AugmentExplorer, ConfusionExplorer, CrossEntropyExplorer, Explorer, FreezeExplorer,
-    OneCycleExplorer)
-from . import fine_tuning  # noqa: F401  adds fine_tune to Learner
+from .explorers import Explorer
 from .freezing import (
     freeze, freeze_table, freeze_to, layer_groups, n_parameters, spread_lrs, train_mode, unfreeze)
+from .image_explorers import AugmentExplorer, ConfusionExplorer
 from .image_files import get_image_files, load_image, scan
 from .interpretation import ClassificationInterpretation
-from .learner import Learner, Recorder, accuracy, cnn_learner, error_rate, vision_learner
+from .learner import Learner, accuracy, cnn_learner, error_rate, vision_learner
 from .live import LossCurves
 from .losses import binary_cross_entropy, cross_entropy, log_softmax, nll, sigmoid, softmax
-from .lr_finder import LRFind, minimum, slide, steep, valley
+from .lr_finder import minimum, slide, steep, valley
 from .optim import adamw
-from .precompute import PrecomputedLearner
+from .plot_explorers import CrossEntropyExplorer, FreezeExplorer, OneCycleExplorer
 from .schedules import (
     cosine, exponential, linear, one_cycle, one_cycle_momentum, plot_schedule, sgdr, sgdr_epochs)
 from .scrubber import LRScrubber
-from .sweep import Sweep, sweep_lrs
+from .sweep import sweep_lrs
 
 __all__ = [
     "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer",
-    "CrossEntropyExplorer", "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRFind",
-    "LRScrubber", "Learner", "LossCurves", "Normalize", "OneCycleExplorer", "PrecomputedLearner",
-    "Recorder", "Sweep", "accuracy", "adamw", "augment_batch", "binary_cross_entropy",
-    "cnn_learner", "cosine", "create_body", "create_head", "cross_entropy", "default_device",
-    "describe_error",
-    "error_rate", "exponential", "flowers", "freeze", "freeze_table", "freeze_to",
-    "get_image_files", "icons", "layer_groups", "linear", "load_image", "log_softmax", "minimum",
-    "n_parameters", "nll", "one_cycle", "one_cycle_momentum", "paired_comparison", "pets",
-    "plot_schedule", "resnet18", "resnet34", "resnet50", "scan", "sgdr", "sgdr_epochs",
-    "show_images", "sigmoid", "slide", "softmax", "solar", "spread_lrs", "square", "steep",
-    "sweep_lrs", "train_mode", "unfreeze", "valley", "vision_learner", "vision_model",
-    "wilson_interval",
+    "CrossEntropyExplorer", "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber",
+    "Learner", "LossCurves", "Normalize", "OneCycleExplorer", "accuracy", "adamw",
+    "augment_batch", "binary_cross_entropy", "cnn_learner", "cosine", "create_body",
+    "create_head", "cross_entropy", "default_device", "describe_error", "error_rate",
+    "exponential", "flowers", "freeze", "freeze_table", "freeze_to", "get_image_files", "icons",
+    "layer_groups", "linear", "load_image", "log_softmax", "minimum", "n_parameters", "nll",
+    "one_cycle", "one_cycle_momentum", "paired_comparison", "pets", "plot_schedule", "resnet18",
+    "resnet34", "resnet50", "scan", "sgdr", "sgdr_epochs", "show_images", "sigmoid", "slide",
+    "softmax", "solar", "spread_lrs", "square", "steep", "sweep_lrs", "train_mode", "unfreeze",
+    "valley", "vision_learner", "vision_model", "wilson_interval",
 ]

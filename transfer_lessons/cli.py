@@ -3,28 +3,29 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 
-def save_plot(plot, file: Path, **options) -> None:
+def save_plot(plot: Callable[..., None], file: Path, **options: Any) -> None:
     """Draw with `plot(**options)` and save what it drew."""
     import matplotlib.pyplot as plt
     plot(**options)
     plt.gcf().savefig(file, dpi=110, bbox_inches="tight")
     plt.close("all")
-    print(f"   picture: {file}")
+    print(f"   plot: {file}")
 
 
 def run(folder: Path, seed: int = 42) -> None:
     """From pretrained weights to a fine-tuned model and its mistakes, offline."""
-    print("== Reading the library", flush=True)
+    print("== Loading the library", flush=True)
     import matplotlib
     matplotlib.use("Agg")
     import torch
 
-    from transfer_lessons.core import default_device
+    from transfer_lessons.core import default_device, describe_error
     from transfer_lessons.datasets import icons
     from transfer_lessons.interpretation import ClassificationInterpretation
     from transfer_lessons.learner import vision_learner
@@ -34,14 +35,15 @@ def run(folder: Path, seed: int = 42) -> None:
     default_device()
     torch.manual_seed(seed)
     dls = icons(valid_pct=0.25, seed=seed, size=96)
-    print(f"== Data: {len(dls.train.dataset)} drawings to learn from, {len(dls.valid.dataset)} "
-          f"to check with, {len(dls.vocab)} kinds (OpenMoji, CC BY-SA 4.0)")
+    n_valid = len(dls.valid.dataset)
+    print(f"== Data: {len(dls.train.dataset)} icons to train on, {n_valid} held out, "
+          f"{len(dls.vocab)} classes (OpenMoji, CC BY-SA 4.0)")
     save_plot(dls.show_batch, folder / "batch.png")
     learn = vision_learner(dls, hidden=None)
 
-    print("== Which learning rate for the new head? Trying 100, then putting everything back")
+    print("== Which learning rate for the new head? Trying 100, then restoring everything")
     found = learn.lr_find()
-    print("   " + ", ".join(f"{rule} {lr:.1e}" for rule, lr in found.suggestions.items()))
+    print("   " + ", ".join(f"{name} {lr:.1e}" for name, lr in found.suggestions.items()))
     save_plot(found.plot, folder / "lr_find.png")
 
     print("== Training the head, one linear layer; the pretrained body is frozen")
@@ -52,7 +54,9 @@ def run(folder: Path, seed: int = 42) -> None:
     learn.freeze_to(-2)
     print(learn.summary(slice(5e-4, 2e-3)))
     learn.fit_one_cycle(2, slice(5e-4, 2e-3))
-    print(f"   error {frozen:.3f} with a frozen body, {learn.validate()[1]:.3f} fine-tuned")
+    tuned = learn.validate()[1]
+    print("   error rate with a frozen body", describe_error(round(frozen * n_valid), n_valid))
+    print("   error rate fine-tuned", describe_error(round(tuned * n_valid), n_valid))
     save_plot(learn.recorder.plot_loss, folder / "loss.png")
     save_plot(learn.recorder.plot_sched, folder / "schedule.png")
 
@@ -79,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command `transfer-lessons`."""
     parser = argparse.ArgumentParser(prog="transfer-lessons", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("run", help="train on the default pictures, offline")
-    train.add_argument("--folder", type=Path, default=Path("runs"), help="where pictures go")
+    train = commands.add_parser("run", help="train on the built-in images, offline")
+    train.add_argument("--folder", type=Path, default=Path("runs"), help="where plots go")
     copy = commands.add_parser("lessons", help="copy the notebooks into a folder")
     copy.add_argument("folder", type=Path, nargs="?", default=Path("transfer_lessons_course"))
     given = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Module interpretation."""
+"""A model's predictions on a set of images, and the questions to ask of them: confusion matrix, most confused pairs, top losses."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .core import Table
 from .data import ImageDataset
@@ -6,77 +6,93 @@ from .data import ImageLoader
 from .learner import Learner
 from collections import namedtuple
 from collections.abc import Sequence
+from matplotlib.axes import Axes
 from torch import Tensor
 from typing import Any
-import matplotlib.pyplot as plt
 import numpy as np
 
 __all__ = ['Confusion', 'ClassificationInterpretation']
 
 class ClassificationInterpretation:
-    """A model's answers to some pictures, and the questions one asks of them.
+    """A model's predictions on some images, and the questions to ask of them.
 
     Args:
         logits: [N, classes]
         targets: [N], int64
-        pictures: N, in the same order
+        dataset: the N images, in the same order
         vocab: class names
+
+    Raises:
+        ValueError: where logits, targets and images are not equally many
     """
+    targets: Tensor
+    dataset: ImageDataset
+    vocab: Any
+    probabilities: Any
+    predicted: Any
     losses: Any
 
-    def __init__(self, logits: Tensor, targets: Tensor, pictures: ImageDataset, vocab: Sequence[str]):
+    def __init__(self, logits: Tensor, targets: Tensor, dataset: ImageDataset, vocab: Sequence[str]):
         ...
 
     @classmethod
-    def from_learner(cls, learn: Learner, loader: ImageLoader | None=None) -> ClassificationInterpretation:
-        """Ask the model once about all pictures of a loader, in order, as they are; keep its answers.
+    def from_learner(cls, learn: Learner, dl: ImageLoader | None=None) -> ClassificationInterpretation:
+        """Predict every image of a loader once, in order and without augmentation.
 
     Args:
         learn: a trained model and its data
-        loader: None takes the validation pictures
+        dl: None takes the validation images
     """
 
     def confusion_matrix(self) -> np.ndarray:
-        """Count every pair of actual and predicted class.
+        """Count every pair of target class and predicted class.
 
     Returns:
-        [classes, classes], counts; rows are what it is, columns what it was taken for
+        [classes, classes], counts; a row is a target class, a column a predicted class
     """
 
     def most_confused(self, min_val: int=1) -> Table:
-        """The pairs of classes that are mistaken for each other most often.
+        """List the pairs of classes that are confused most often.
 
     Args:
-        min_val: pairs seen less often are left out
+        min_val: pairs that occur less often are left out
 
     Returns:
-        a `Confusion` for each, most frequent first
+        a `Confusion` per pair, most frequent first
     """
 
-    def plot_confusion_matrix(self, normalize: bool=False, figsize: tuple[float, float] | None=None, ax: plt.Axes | None=None) -> None:
+    def plot_confusion_matrix(self, normalize: bool=False, figsize: tuple[float, float] | None=None, dpi: float | None=None, ax: Axes | None=None) -> None:
         """Draw the confusion matrix; mistakes stand off the diagonal.
 
     Args:
-        normalize: shares of each row instead of counts
+        normalize: write fractions of each row instead of counts
         figsize: inches
+        dpi: dots per inch
         ax: where to draw; None makes a new figure
     """
 
     def top_losses(self, k: int | None=None) -> tuple[Tensor, Tensor]:
-        """The pictures to whose right class the model gave the least probability.
+        """Find the images with the largest losses.
 
     Args:
         k: how many; None for all
 
     Returns:
-        losses [k], largest first, and the pictures' numbers [k]
+        losses [k], largest first, and the indices of the images [k]
+
+    Raises:
+        ValueError: for a k below 1
     """
 
-    def plot_top_losses(self, k: int=9, figsize: tuple[float, float] | None=None) -> None:
-        """Draw the pictures with the largest losses: what it is, what it was taken for, how surely.
+    def _describe(self, i: int) -> str:
+        """What one image is, what it was predicted as, and with which probabilities."""
+
+    def plot_top_losses(self, k: int=9, nrows: int | None=None, figsize: tuple[float, float] | None=None) -> None:
+        """Draw the images with the largest losses, with target, prediction and their probabilities.
 
     Args:
-        k: pictures
+        k: how many images
+        nrows: rows of the grid; None chooses
         figsize: inches
     """
 Confusion = namedtuple('Confusion', 'actual predicted count')

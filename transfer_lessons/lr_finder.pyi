@@ -1,4 +1,4 @@
-"""Module lr_finder."""
+"""The learning-rate range test, four suggestion functions that read its curve, and `lr_find`, which leaves no trace."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .core import Progress
 from .learner import Learner
@@ -6,46 +6,60 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from matplotlib.axes import Axes
 import contextlib
-import matplotlib.pyplot as plt
 import torch
 
-__all__ = ['Suggestion', 'RULES', 'minimum', 'steep', 'valley', 'slide', 'LRFind', 'temporary_copy', 'suggest']
+__all__ = ['Suggestion', 'SUGGEST_FUNCS', 'minimum', 'steep', 'valley', 'slide', 'LRFind', 'temporary_copy', 'suggest']
 Suggestion = Callable[[Sequence[float], Sequence[float]], float]
 
 def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
-    """A tenth of the rate at the lowest loss.
+    """Suggest one tenth of the learning rate with the lowest loss (Howard and Gugger 2020, ch. 5).
 
     Args:
-        lrs: the rates that were tried, rising
-        losses: smoothed, one a rate
+        lrs: learning rates tried, in increasing order
+        losses: smoothed training loss at each learning rate
     """
 
 def steep(lrs: Sequence[float], losses: Sequence[float]) -> float:
-    """The rate at which the loss falls fastest, per step of ln(rate)."""
-
-def _longest_fall(losses: Sequence[float]) -> tuple[int, int]:
-    """Where the longest run of ever lower losses starts, and how many points it has."""
-
-def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
-    """The rate half way down the longest fall: in the middle of its middle third."""
-
-def slide(lrs: Sequence[float], losses: Sequence[float], gap: int=15, threshold: float=0.005) -> float:
-    """Coming from the right, the last rate before two slopes `gap` points apart become equal.
+    """Suggest the learning rate at which the loss falls fastest per unit of ln(lr), as in fastai.
 
     Args:
-        lrs: the rates that were tried, rising
-        losses: smoothed, one a rate
-        gap: points between the two slopes that are compared
-        threshold: closer than this, the slopes count as equal
+        lrs: learning rates tried, in increasing order
+        losses: smoothed training loss at each learning rate
+    """
+
+def _fall_lengths(losses: Sequence[float]) -> list[int]:
+    """For each point, the length of the longest decreasing subsequence that ends there."""
+
+def valley(lrs: Sequence[float], losses: Sequence[float]) -> float:
+    """Suggest a learning rate halfway down the longest decreasing subsequence, as fastai does.
+
+    Args:
+        lrs: learning rates tried, in increasing order
+        losses: smoothed training loss at each learning rate
+    """
+
+def slide(lrs: Sequence[float], losses: Sequence[float], gap: int=15, threshold: float=0.005) -> float:
+    """Suggest, coming from the right, the last learning rate before the curve evens out (fastai).
+
+    Args:
+        lrs: learning rates tried, in increasing order
+        losses: smoothed training loss at each learning rate
+        gap: points between the two gradients that are compared
+        threshold: closer than this, the gradients count as equal
     """
 
 @dataclass(repr=False)
 class LRFind:
-    """A range test: rates, losses, and what the rules suggest. It unpacks into the suggestions."""
+    """The result of a range test; it unpacks into its suggestions."""
     lrs: list[float]
     losses: list[float]
     suggestions: dict[str, float]
+
+    @property
+    def valley(self) -> float:
+        """What `valley` suggests, under fastai's name for it."""
 
     def __iter__(self) -> Iterator[float]:
         ...
@@ -53,34 +67,45 @@ class LRFind:
     def __repr__(self) -> str:
         ...
 
-    def plot(self, ax: plt.Axes | None=None) -> None:
-        """Draw loss against rate, with every rule's suggestion on the curve."""
+    def plot(self, ax: Axes | None=None) -> None:
+        """Draw the loss against the learning rate, and every suggestion on the curve.
+
+    Args:
+        ax: where to draw; None makes a new figure
+    """
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         ...
 
-def _copied(model: torch.nn.Module) -> torch.nn.Module:
-    """A copy of the model; results of a step that modules keep cannot be copied: shared."""
+def _copy_model(model: torch.nn.Module) -> torch.nn.Module:
+    """A deep copy; intermediate results that modules keep cannot be copied, so those are shared."""
 
 @contextlib.contextmanager
 def temporary_copy(learn: Learner) -> Iterator[Learner]:
-    """Lend a twin to train at will: learner and random states stay bit for bit as they are."""
-RULES = (minimum, steep, valley, slide)
-
-def suggest(lrs: list[float], losses: list[float], suggest_funcs: Sequence[Suggestion]) -> dict[str, float]:
-    """Ask every rule, leaving out 10 points at the start, unsettled, and 5 at the end, exploding.
+    """Lend a copy to train at will: learner and random states stay as they are, bit for bit.
 
     Args:
-        lrs: the rates that were tried, rising
-        losses: smoothed; the first that is no number ends the curve
-        suggest_funcs: rules, such as `minimum`
+        learn: the learner to copy; the copy shares its data
+    """
+SUGGEST_FUNCS = (minimum, steep, valley, slide)
+
+def suggest(lrs: Sequence[float], losses: Sequence[float], suggest_funcs: Sequence[Suggestion]) -> dict[str, float]:
+    """Ask every suggestion function, without the first 10 points and the last 5.
+
+    Args:
+        lrs: learning rates tried, in increasing order
+        losses: smoothed training loss at each of them; the curve ends at the first NaN
+        suggest_funcs: such as `minimum`
 
     Returns:
-        rate by name of the rule
+        suggested learning rate by the name of the function
+
+    Raises:
+        ValueError: where fewer than two points are left
     """
 
 def _range_test(learn: Learner, lrs: list[float], losses: list[float], progress: Progress) -> None:
-    """Train a twin, a batch a rate; append smoothed losses until one passes 4 times the best."""
+    """Train a temporary copy, one batch per learning rate, and append the smoothed losses."""
 
-def _check(start_lr: float, end_lr: float, num_it: int, rules: list[Suggestion]) -> None:
-    ...
+def _check_arguments(start_lr: float, end_lr: float, num_it: int, suggest_funcs: Sequence[Suggestion]) -> None:
+    """Raise `ValueError` for what cannot work, before anything runs."""

@@ -6,7 +6,6 @@ __all__ = ['DETERMINISTIC_LAYERS', 'split_frozen', 'weights_digest', 'FrozenBody
 # %% ../nbs/12_cached_features.ipynb #9b264d71
 import contextlib
 import copy
-import ctypes
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -218,24 +217,6 @@ def get_logits(self: PrecomputedLearner, dl: ImageLoader | None = None) -> tuple
     """
     live = dl is not None and not isinstance(dl, CachedLoader)
     return self.original.get_logits(dl) if live else Learner.get_logits(self, dl)
-
-# %% ../nbs/12_cached_features.ipynb #6b1f0a02
-_set_threads = getattr(ctypes.CDLL(torch._C.__file__), "MKL_Set_Num_Threads_Local", None)
-
-@patch
-def threads(self: PrecomputedLearner) -> contextlib.AbstractContextManager:
-    """One thread for products in a step that trains one linear layer; else as many as there are."""
-    layers = [type(part) for part in self.model.modules() if [*part.parameters(recurse=False)]]
-    stack = contextlib.ExitStack()
-    if _set_threads and layers == [nn.Linear]:
-        stack.callback(_set_threads, _set_threads(1))  # at the end, what it was
-    return stack
-
-@patch
-def train_step(self: PrecomputedLearner, xb: Tensor, yb: Tensor) -> float:
-    """One step of training; returns the loss."""
-    with self.threads():
-        return Learner.train_step(self, xb, yb)
 
 # %% ../nbs/12_cached_features.ipynb #37af8b02
 @patch

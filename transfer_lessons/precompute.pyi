@@ -12,9 +12,6 @@ from torch import Tensor
 from torch import nn
 from torch.optim import Optimizer
 from typing import Any
-import contextlib
-import ctypes
-import torch
 
 __all__ = ['DETERMINISTIC_LAYERS', 'split_frozen', 'weights_digest', 'FrozenBody', 'CachedLoader', 'PrecomputedLearner']
 DETERMINISTIC_LAYERS = (nn.Identity, nn.Flatten, nn.ReLU, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, SelectAdaptivePool2d)
@@ -51,6 +48,9 @@ def weights_digest(module: nn.Module) -> str:
 
 class FrozenBody:
     """The part of a network that does not train, and whether it is still what it was."""
+    seen: Any
+    body: Any
+    digest: Any
 
     def __init__(self, body: nn.Sequential):
         ...
@@ -82,6 +82,8 @@ class CachedLoader(ImageLoader):
         kept: [views * pictures, ...], view after view
         frozen: what gave the activations
     """
+    kept: Any
+    frozen: Any
 
     def __init__(self, live: ImageLoader, kept: Tensor, frozen: FrozenBody):
         ...
@@ -97,6 +99,8 @@ class PrecomputedLearner(Learner):
         dls: of activations
         model: activations [B, ...] -> logits [B, classes]; parts of the original's
     """
+    original: Any
+    n_groups: Any
     places: Any
 
     def __init__(self, original: Learner, dls: ImageDataLoaders, model: nn.Module):
@@ -115,12 +119,6 @@ class PrecomputedLearner(Learner):
         logits [N, classes] float32, targets [N] int64, both on the CPU
     """
 
-    def threads(self) -> contextlib.AbstractContextManager:
-        """One thread for products in a step that trains one linear layer; else as many as there are."""
-
-    def train_step(self, xb: Tensor, yb: Tensor) -> float:
-        """One step of training; returns the loss."""
-
     def freeze_to(self, n: int) -> None:
         """Freeze the original's groups; training says so where kept activations are of no use then."""
 
@@ -129,7 +127,6 @@ class PrecomputedLearner(Learner):
 
     def precompute(self, **options: Any) -> PrecomputedLearner:
         """Run the original's frozen layers once more: those that are frozen now."""
-_set_threads = getattr(ctypes.CDLL(torch._C.__file__), 'MKL_Set_Num_Threads_Local', None)
 
 def _check_views(views: int | None, augment: dict | None) -> None:
     ...

@@ -1,209 +1,303 @@
-// Draws a learning-rate scrubber into `el` from the numbers in `data` (see `scrubber_data`).
-function render({data, el}) {
-  const WIDTH = 720, LEFT = 52, RIGHT = 708, TOP = 12, BOTTOM = 282, EDGE = 9; // EDGE: half a thumb
-  const BLUE = "#2b8bd1", ORANGE = "#e06c15";  // told apart by the colour-blind, on white and black
-  const make = (name, attributes = {}, text = "") => {
-    const svg = /^(svg|g|path|line|text|circle|clipPath|rect)$/.test(name);
-    const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", name)
-      : document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    node.textContent = text;
-    return node;
-  };
-  const add = (parent, ...rest) => parent.appendChild(make(...rest));
-  const percent = share => share === null ? "–" : `${(100 * share).toFixed(1)} %`;
-  const name = lr => lr.toExponential(2).replace(/\.?0*e\+?/, "e");
-  const shown = loss => loss === null ? "no number any more" : String(loss);
+// A learning-rate scrubber: `render` draws it into `el` from the numbers in `data`
+// (`scrubber_data` in scrubber.py makes them). No framework, no network.
 
-  // Where a step and a loss are in the plot, and a rate along the slider.
-  const steps = data.losses[0].length, epochs = data.valid_losses[0].length;
-  const x = step => LEFT + (RIGHT - LEFT) * step / steps;
-  const y = loss => BOTTOM - (BOTTOM - TOP) * Math.max(loss, -1) / data.top;
+// The plot's geometry, in the units of its viewBox.
+const WIDTH = 720;
+const LEFT = 58;
+const RIGHT = 708;
+const TOP = 12;
+const BOTTOM = 282;
+const HEIGHT = 322;
+const HALF_THUMB = 9;
+// Told apart by the colour-blind, on white and on black.
+const BLUE = "#2b8bd1";
+const ORANGE = "#e06c15";
+
+// Both colours are set: a host may have a dark page and no colour for text.
+const STYLE = `
+  .tl-scrubber { max-width: ${WIDTH}px; font: 13px/1.5 system-ui, sans-serif; padding: 4px;
+    background: var(--jp-layout-color0, var(--colab-primary-surface-color, Canvas));
+    color: var(--jp-content-font-color1, var(--colab-primary-text-color, CanvasText)) }
+  .tl-scrubber svg { display: block; width: 100%; height: auto; overflow: hidden }
+  .tl-scrubber svg text { fill: currentColor; font: 12px system-ui, sans-serif }
+  .tl-scrubber .tl-stage { position: relative }
+  .tl-scrubber .tl-moves { position: absolute; inset: 0; will-change: transform }
+  .tl-scrubber .tl-says { display: flex; flex-wrap: wrap; gap: 0 1.6em; align-items: baseline;
+    font-variant-numeric: tabular-nums }
+  .tl-scrubber .tl-says b { font-size: 17px }
+  .tl-scrubber .tl-spot { min-height: 1.5em; font-variant-numeric: tabular-nums; opacity: 0.8 }
+  .tl-scrubber .tl-legend { display: flex; flex-wrap: wrap; gap: 0 1.6em; font-size: 12px;
+    padding-left: ${LEFT}px }
+  .tl-scrubber input[type=range] { width: 100%; margin: 4px 0 0; height: 22px; accent-color: ${BLUE} }
+  .tl-scrubber button { font: inherit; color: inherit; background: none; padding: 2px 12px;
+    border: 1px solid currentColor; border-radius: 5px; cursor: pointer; margin-right: 6px }
+  .tl-scrubber button:hover, .tl-scrubber button[aria-pressed=true] {
+    background: color-mix(in srgb, currentColor 15%, transparent) }
+  .tl-scrubber :focus-visible { outline: 3px solid ${ORANGE}; outline-offset: 2px }
+  .tl-scrubber .tl-verdict { min-height: 3em; margin-top: 4px }`;
+
+function make(name, attributes = {}, text = "") {
+  const isSvg = /^(svg|g|path|line|text|circle|clipPath|rect)$/.test(name);
+  const node = isSvg ? document.createElementNS("http://www.w3.org/2000/svg", name)
+    : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.textContent = text;
+  return node;
+}
+
+function add(parent, name, attributes, text) {
+  return parent.appendChild(make(name, attributes, text));
+}
+
+function asPercent(fraction) {
+  return fraction === null ? "–" : `${(100 * fraction).toFixed(1)} %`;
+}
+
+function asLoss(loss) {
+  return loss === null ? "not a number" : String(Number(loss.toPrecision(3)));
+}
+
+function asRate(lr) {
+  return lr.toExponential(2).replace(/\.?0*e\+?/, "e");
+}
+
+// Where steps and losses are in the plot, and learning rates along the slider.
+function makeScales(data) {
+  const steps = data.losses[0].length;
+  const epochs = data.valid_losses[0].length;
   const last = data.lrs.length - 1;
-  const along = lr => {  // ticks are equally far apart, and between two of them the scale is even
-    const after = data.lrs.findIndex(tick => tick >= lr);
-    if (after <= 0) return after < 0 ? WIDTH - EDGE : EDGE;
-    const [low, high] = [data.lrs[after - 1], data.lrs[after]];
-    const tick = after - 1 + Math.log(lr / low) / Math.log(high / low);
-    return EDGE + (WIDTH - 2 * EDGE) * tick / last;
+  const height = loss => (data.log_axis ? Math.log(Math.max(loss, 1e-30)) : loss);
+  const low = height(data.low);
+  const high = height(data.high);
+  return {
+    steps, epochs, last,
+    x: step => LEFT + (RIGHT - LEFT) * step / steps,
+    y: loss => BOTTOM - (BOTTOM - TOP) * (height(loss) - low) / (high - low),
+    endOf: epoch => steps * (epoch + 1) / epochs,
+    // Ticks are equally far apart; between two of them the scale is logarithmic.
+    along: lr => {
+      const after = data.lrs.findIndex(tick => tick >= lr);
+      if (after < 0) return WIDTH - HALF_THUMB;
+      if (after === 0) return HALF_THUMB;
+      const below = data.lrs[after - 1];
+      const tick = after - 1 + Math.log(lr / below) / Math.log(data.lrs[after] / below);
+      return HALF_THUMB + (WIDTH - 2 * HALF_THUMB) * tick / last;
+    },
   };
-  const end_of = epoch => steps * (epoch + 1) / epochs;
-  const line = (losses, place) => {  // stops for good where the loss is no number any more
-    const stop = losses.indexOf(null);
-    return losses.slice(0, stop < 0 ? undefined : stop).map((loss, i) =>
-      `${i ? "L" : "M"}${x(place(i)).toFixed(1)} ${Math.max(y(loss), -1e6).toFixed(1)}`).join("");
-  };
-  const smooth = losses => {  // a running mean, so that many curves can be seen at once
-    let mean = 0;
-    return losses.map((loss, i) => loss === null ? null
-      : (mean = 0.9 * mean + 0.1 * loss) / (1 - 0.9 ** (i + 1)));
-  };
+}
 
-  // The frame: words, plot, slider, prediction.
-  el.replaceChildren();
-  el.dataset.live = "yes";
-  add(el, "style", {}, `
-    .tl-scrubber { max-width: ${WIDTH}px; font: 13px/1.5 system-ui, sans-serif; color: inherit }
-    .tl-scrubber svg { display: block; width: 100%; height: auto; overflow: hidden }
-    .tl-scrubber svg text { fill: currentColor; font: 12px system-ui, sans-serif }
-    .tl-scrubber .tl-stage { position: relative }
-    .tl-scrubber .tl-moves { position: absolute; inset: 0; will-change: transform }
-    .tl-scrubber .tl-says { display: flex; flex-wrap: wrap; gap: 0 1.6em; align-items: baseline;
-      font-variant-numeric: tabular-nums }
-    .tl-scrubber .tl-says b { font-size: 17px }
-    .tl-scrubber .tl-spot { min-height: 1.5em; font-variant-numeric: tabular-nums; opacity: 0.8 }
-    .tl-scrubber input[type=range] { width: 100%; margin: 4px 0 0; height: 22px; accent-color: ${BLUE} }
-    .tl-scrubber button { font: inherit; color: inherit; background: none; padding: 2px 12px;
-      border: 1px solid currentColor; border-radius: 5px; cursor: pointer; margin-right: 6px }
-    .tl-scrubber button:hover, .tl-scrubber button[aria-pressed=true] {
-      background: color-mix(in srgb, currentColor 15%, transparent) }
-    .tl-scrubber :focus-visible { outline: 3px solid ${ORANGE}; outline-offset: 2px }
-    .tl-scrubber .tl-verdict { min-height: 3em; margin-top: 4px }`);
-  const says = add(el, "div", {class: "tl-says"});
-  const [rate, result] = ["b", "span"].map(name => add(says, name));
-  const spot = add(el, "div", {class: "tl-spot"});
-  // What moves lies on what stays, as a layer of its own: a tick need not paint 64 curves again.
-  const stage = add(el, "div", {class: "tl-stage"}), viewBox = `0 0 ${WIDTH} 322`;
-  const plot = add(stage, "svg", {class: "tl-moves", viewBox, role: "img"});
-  const back = add(stage, "svg", {viewBox, "aria-hidden": "true"});
-  const clip = `tl-clip-${Math.random().toString(36).slice(2)}`;
-  add(add(back, "clipPath", {id: clip}), "rect",
-      {x: LEFT, y: TOP, width: RIGHT - LEFT + 6, height: BOTTOM - TOP});
-  const axis = {stroke: "currentColor", "stroke-opacity": 0.2};
-  const words = (px, py, text, more = {}) => add(back, "text", {x: px, y: py, ...more}, text);
-  for (let i = 0; i <= data.top / data.tick; i++) {
-    const at = y(i * data.tick);
-    add(back, "line", {x1: LEFT, x2: RIGHT, y1: at, y2: at, ...axis});
-    words(LEFT - 7, at + 4, +(i * data.tick).toFixed(3), {"text-anchor": "end"});
-  }
-  for (let epoch = -1; epoch < epochs; epoch += Math.ceil(epochs / 10)) {
-    const at = x(end_of(epoch));
-    add(back, "line", {x1: at, x2: at, y1: TOP, y2: BOTTOM, ...axis});
-    words(at, BOTTOM + 17, Math.round(end_of(epoch)), {"text-anchor": "middle"});
-  }
-  words((LEFT + RIGHT) / 2, BOTTOM + 35, `step (a line ends an epoch)`, {"text-anchor": "middle"});
-  words(0, 0, "loss", {"text-anchor": "middle",
-    transform: `translate(14 ${(TOP + BOTTOM) / 2}) rotate(-90)`});
-  const field = add(back, "g", {"clip-path": `url(#${clip})`, fill: "none",
-    "stroke-linejoin": "round"});
-  for (const losses of data.losses) {
-    add(field, "path", {d: line(smooth(losses), i => i + 1), stroke: "currentColor",
-      "stroke-opacity": 0.13});
-  }
-  const chosen = add(plot, "g", {"clip-path": `url(#${clip})`, fill: "none",
-    "stroke-linejoin": "round"});
-  const training = add(chosen, "path", {class: "tl-train", stroke: BLUE, "stroke-width": 1.8});
-  const validation = add(chosen, "path", {class: "tl-valid", stroke: ORANGE, "stroke-width": 2.4,
-    "stroke-dasharray": "7 4"});
-  const dots = data.valid_losses[0].map(() => add(plot, "circle", {r: 4.5, fill: ORANGE}));
-  const left_at = add(plot, "text", {y: TOP + 14, "text-anchor": "middle", "font-weight": "bold"});
-  const guide = add(plot, "line", {y1: TOP, y2: BOTTOM, stroke: "currentColor",
-    "stroke-dasharray": "2 3", visibility: "hidden"});
-  const key = add(plot, "g");
-  const legend = [["training loss, each step", BLUE, ""],
-    ["validation loss, each epoch", ORANGE, "7 4"],
-    ["training loss at the other rates, smoothed", "currentColor", ""]];
-  legend.forEach(([text, stroke, dashes], i) => {
-    const at = TOP + 12 + 18 * i, faint = i === 2 ? 0.3 : 1;
-    add(key, "line", {x1: RIGHT - 282, x2: RIGHT - 254, y1: at, y2: at, stroke,
-      "stroke-width": 2.2, "stroke-dasharray": dashes, "stroke-opacity": faint});
-    add(key, "text", {x: RIGHT - 246, y: at + 4}, text);
+// A path through losses; it ends for good where a loss is not a number.
+function pathOf(losses, stepOf, scales) {
+  const stop = losses.indexOf(null);
+  const finite = stop < 0 ? losses : losses.slice(0, stop);
+  return finite.map((loss, i) => {
+    const y = Math.min(Math.max(scales.y(loss), -1e5), 1e5);
+    return `${i ? "L" : "M"}${scales.x(stepOf(i)).toFixed(1)} ${y.toFixed(1)}`;
+  }).join("");
+}
+
+// A running mean, so that many curves can be seen at once.
+function smooth(losses) {
+  let mean = 0;
+  return losses.map((loss, i) => {
+    if (loss === null) return null;
+    mean = 0.9 * mean + 0.1 * loss;
+    return mean / (1 - 0.9 ** (i + 1));
   });
+}
 
-  const slider = add(el, "input", {type: "range", min: 0, max: last, step: 1,
-    "aria-label": "learning rate", "data-lm-suppress-shortcuts": "true"});
-  slider.value = data.start;
-  const marks = add(el, "svg", {viewBox: `0 0 ${WIDTH} ${34 + 15 * data.suggestions.length}`,
-    role: "img", "aria-label": data.suggestions.map(([rule, lr]) =>
-      `The rule ${rule} suggests ${name(lr)}`).join(". ") || "learning rates"});
-  const [lowest, highest] = [data.lrs[0], data.lrs[last]].map(Math.log10);
+// What stays: grid, labels, and the faint curves of all learning rates.
+function drawBackground(svg, data, scales) {
+  const label = (x, y, text, more = {}) => add(svg, "text", {x, y, ...more}, text);
+  const grid = {stroke: "currentColor", "stroke-opacity": 0.2};
+  for (const tick of data.ticks) {
+    const y = scales.y(tick);
+    add(svg, "line", {x1: LEFT, x2: RIGHT, y1: y, y2: y, ...grid});
+    label(LEFT - 7, y + 4, String(tick), {"text-anchor": "end"});
+  }
+  for (let epoch = -1; epoch < scales.epochs; epoch += Math.ceil(scales.epochs / 10)) {
+    const x = scales.x(scales.endOf(epoch));
+    add(svg, "line", {x1: x, x2: x, y1: TOP, y2: BOTTOM, ...grid});
+    label(x, BOTTOM + 17, Math.round(scales.endOf(epoch)), {"text-anchor": "middle"});
+  }
+  label((LEFT + RIGHT) / 2, BOTTOM + 35, "step (a vertical line ends an epoch)",
+        {"text-anchor": "middle"});
+  label(0, 0, data.log_axis ? "loss (log scale)" : "loss", {"text-anchor": "middle",
+        transform: `translate(14 ${(TOP + BOTTOM) / 2}) rotate(-90)`});
+  const clip = `tl-clip-${Math.random().toString(36).slice(2)}`;
+  add(add(svg, "clipPath", {id: clip}), "rect",
+      {x: LEFT, y: TOP, width: RIGHT - LEFT + 6, height: BOTTOM - TOP});
+  const field = add(svg, "g", {"clip-path": `url(#${clip})`, fill: "none",
+                               "stroke-linejoin": "round"});
+  for (const losses of data.losses) {
+    add(field, "path", {d: pathOf(smooth(losses), i => i + 1, scales), stroke: "currentColor",
+                        "stroke-opacity": 0.13});
+  }
+  return {field, clip};
+}
+
+// What moves: the two curves of the chosen learning rate, their dots, and a guide.
+function drawForeground(svg, data, scales, clip) {
+  const chosen = add(svg, "g", {"clip-path": `url(#${clip})`, fill: "none",
+                                "stroke-linejoin": "round"});
+  const training = add(chosen, "path", {class: "tl-train", stroke: BLUE, "stroke-width": 1.8});
+  const validation = add(chosen, "path", {class: "tl-valid", stroke: ORANGE,
+                                          "stroke-width": 2.4, "stroke-dasharray": "7 4"});
+  const dots = data.valid_losses[0].map(() => add(svg, "circle", {r: 4.5, fill: ORANGE}));
+  const leaves = add(svg, "text", {y: TOP + 14, "text-anchor": "middle"}, "▲");
+  const guide = add(svg, "line", {y1: TOP, y2: BOTTOM, stroke: "currentColor",
+                                  "stroke-dasharray": "2 3", visibility: "hidden"});
+  return {training, validation, dots, leaves, guide};
+}
+
+function drawLegend(el) {
+  const legend = add(el, "div", {class: "tl-legend", "aria-hidden": "true"});
+  add(legend, "span", {style: `color: ${BLUE}`}, "━ training loss, each step");
+  add(legend, "span", {style: `color: ${ORANGE}`}, "╍ ● validation loss, each epoch");
+  add(legend, "span", {style: "opacity: 0.6"}, "━ the other learning rates, smoothed");
+}
+
+// Powers of ten below the slider, and an arrow for each suggestion of lr_find.
+function drawMarks(el, data, scales) {
+  const words = data.suggestions.map(([name, lr]) => `${name} suggests ${asRate(lr)}`);
+  const svg = add(el, "svg", {viewBox: `0 0 ${WIDTH} ${34 + 15 * data.suggestions.length}`,
+    role: "img", "aria-label": words.join(". ") || "learning rates"});
+  const lowest = Math.log10(data.lrs[0]);
+  const highest = Math.log10(data.lrs[scales.last]);
   for (let power = Math.ceil(lowest - 1e-9); power <= highest + 1e-9; power++) {
-    const at = along(10 ** power * (1 - 1e-9));
-    add(marks, "line", {x1: at, x2: at, y1: 0, y2: 5, stroke: "currentColor"});
-    add(marks, "text", {x: Math.min(Math.max(at, 14), WIDTH - 14), y: 18, "text-anchor": "middle"},
+    const x = scales.along(10 ** power * (1 - 1e-9));
+    add(svg, "line", {x1: x, x2: x, y1: 0, y2: 5, stroke: "currentColor"});
+    add(svg, "text", {x: Math.min(Math.max(x, 14), WIDTH - 14), y: 18, "text-anchor": "middle"},
         `1e${power}`);
   }
-  data.suggestions.forEach(([rule, lr], i) => {
-    const at = along(lr), low = 32 + 15 * i;
-    const before = at > WIDTH * 0.7;
-    add(marks, "line", {x1: at, x2: at, y1: 0, y2: low - 8, stroke: ORANGE, "stroke-width": 1.5});
-    add(marks, "path", {d: `M${at} 0l-5 -8h10z`, fill: ORANGE, transform: "translate(0 8)"});
-    add(marks, "text", {x: at + (before ? -5 : 5), y: low,
-      "text-anchor": before ? "end" : "start"},
-        `${lr < data.lrs[0] ? "← " : ""}${rule} ${name(lr)}${lr > data.lrs[last] ? " →" : ""}`);
+  const arrows = add(svg, "g");
+  data.suggestions.forEach(([name, lr], i) => {
+    const x = scales.along(lr);
+    const y = 32 + 15 * i;
+    const isRight = x > WIDTH * 0.7;
+    add(arrows, "line", {x1: x, x2: x, y1: 0, y2: y - 8, stroke: ORANGE, "stroke-width": 1.5});
+    add(arrows, "path", {d: `M${x} 0l-5 -8h10z`, fill: ORANGE, transform: "translate(0 8)"});
+    const left = lr < data.lrs[0] ? "← " : "";
+    const right = lr > data.lrs[scales.last] ? " →" : "";
+    add(arrows, "text", {x: x + (isRight ? -5 : 5), y, "text-anchor": isRight ? "end" : "start"},
+        `${left}${name} ${asRate(lr)}${right}`);
   });
+  return arrows;
+}
 
+// The quiz: a box that hides the curves, three answers, a verdict.
+function drawQuiz(el, isHidden) {
+  const keys = {"data-lm-suppress-shortcuts": "true"};
   const quiz = add(el, "div", {role: "group", "aria-label": "Predict, then check"});
-  const hide = add(add(quiz, "label"), "input", {type: "checkbox",
-    "data-lm-suppress-shortcuts": "true"});
+  const hide = add(add(quiz, "label"), "input", {type: "checkbox", ...keys});
+  hide.checked = isHidden;
   hide.after(" Hide the curves: first predict, then check. ");
-  add(quiz, "span", {}, "This rate is ");
-  const answers = ["too low", "good", "too high"].map(answer => {
-    const button = add(quiz, "button", {type: "button", "aria-pressed": "false",
-      "data-lm-suppress-shortcuts": "true"}, answer);
-    button.onclick = () => check(answer);
-    return button;
-  });
+  add(quiz, "span", {}, "This learning rate is ");
+  const buttons = ["too low", "good", "too high"].map(answer =>
+    add(quiz, "button", {type: "button", "aria-pressed": "false", ...keys}, answer));
   const verdict = add(el, "div", {class: "tl-verdict", role: "status"});
+  return {hide, buttons, verdict};
+}
 
-  // What changes.
-  let i = data.start, seen = true;
-  const show = () => {
-    i = +slider.value;
-    const valid = data.valid_losses[i], gone = data.losses[i].findIndex(
-      loss => loss === null || loss > data.top);
-    slider.setAttribute("aria-valuetext", `learning rate ${data.names[i]}`);
-    rate.textContent = `learning rate ${data.names[i]}`;
-    result.textContent = seen ? `after ${epochs} epochs: validation loss ${
-      shown(valid[epochs - 1])}, error ${percent(data.error_rates[i][epochs - 1])}`
-      : "What will come of it? Answer below.";
-    training.setAttribute("d", seen ? line(data.losses[i], step => step + 1) : "");
-    validation.setAttribute("d", seen ? line(valid, end_of) : "");
-    field.style.visibility = seen ? "visible" : "hidden";
-    dots.forEach((dot, epoch) => {
-      const inside = seen && valid[epoch] !== null && valid[epoch] <= data.top;
-      dot.setAttribute("visibility", inside ? "visible" : "hidden");
-      if (!inside) return;
-      dot.setAttribute("cx", x(end_of(epoch)));
-      dot.setAttribute("cy", y(valid[epoch]));
-    });
-    left_at.textContent = seen && gone >= 0 ? `▲ passes ${data.top} at step ${gone + 1}` : "";
-    left_at.setAttribute("x", Math.min(Math.max(x(gone + 1), LEFT + 90), RIGHT - 90));
-    key.style.visibility = left_at.textContent ? "hidden" : "visible";
-    plot.setAttribute("aria-label", `Training and validation loss at learning rate ${
-      data.names[i]}, over the faint curves of the ${last} other rates. ${
-      result.textContent}`);
-    guide.setAttribute("visibility", "hidden");
-    spot.textContent = seen ? "Point at a curve to read a step's loss." : "";
-  };
-  const check = answer => {
-    const [truth, why] = data.verdicts[i];
-    seen = true;
-    show();
-    answers.forEach(button => button.setAttribute("aria-pressed", button.textContent === answer));
-    verdict.textContent = `${answer === truth ? "Right" : "Not quite"}: ${truth}. ${why}`;
-  };
-  const ask = () => {
-    seen = !hide.checked;
-    verdict.textContent = "";
-    answers.forEach(button => button.setAttribute("aria-pressed", false));
-    show();
-  };
-  slider.addEventListener("input", ask);
-  hide.addEventListener("change", ask);
-  plot.addEventListener("pointermove", event => {
-    const box = plot.getBoundingClientRect();
-    const place = (event.clientX - box.left) * WIDTH / box.width;
-    const step = Math.min(Math.max(Math.round((place - LEFT) / (RIGHT - LEFT) * steps), 1), steps);
-    const epoch = data.valid_losses[i].findIndex((_, at) => Math.round(end_of(at)) === step);
-    if (!seen) return;
-    guide.setAttribute("visibility", "visible");
-    guide.setAttribute("x1", x(step));
-    guide.setAttribute("x2", x(step));
-    spot.textContent = `step ${step}: training loss ${shown(data.losses[i][step - 1])}`
-      + (epoch < 0 ? "" : `, validation loss ${shown(data.valid_losses[i][epoch])}, error ${
-        percent(data.error_rates[i][epoch])}`);
+// Everything that depends on the chosen learning rate `i` and on whether it may be seen.
+function update(i, isSeen, data, scales, parts) {
+  const valid = data.valid_losses[i];
+  const end = scales.epochs - 1;
+  const passes = data.losses[i].findIndex(loss => loss === null || loss > data.high);
+  const name = `learning rate ${data.names[i]}`;
+  parts.slider.setAttribute("aria-valuetext", name);
+  parts.rate.textContent = name;
+  parts.result.textContent = isSeen ? `after ${scales.epochs} epochs: validation loss ${
+    asLoss(valid[end])}, error rate ${asPercent(data.error_rates[i][end])}`
+    : "What will come of it? Answer below.";
+  parts.training.setAttribute("d", isSeen ? pathOf(data.losses[i], s => s + 1, scales) : "");
+  parts.validation.setAttribute("d", isSeen ? pathOf(valid, scales.endOf, scales) : "");
+  parts.field.style.visibility = isSeen ? "visible" : "hidden";
+  parts.arrows.style.visibility = isSeen ? "visible" : "hidden";
+  parts.dots.forEach((dot, epoch) => {
+    const isInside = isSeen && valid[epoch] !== null && valid[epoch] <= data.high;
+    dot.setAttribute("visibility", isInside ? "visible" : "hidden");
+    if (!isInside) return;
+    dot.setAttribute("cx", scales.x(scales.endOf(epoch)));
+    dot.setAttribute("cy", scales.y(valid[epoch]));
   });
-  plot.addEventListener("pointerleave", show);
+  const isGone = isSeen && passes >= 0;
+  parts.leaves.setAttribute("visibility", isGone ? "visible" : "hidden");
+  parts.leaves.setAttribute("x", scales.x(passes + 1));
+  parts.guide.setAttribute("visibility", "hidden");
+  parts.spot.textContent = isGone ? `▲ The loss leaves the plot at step ${passes + 1}.`
+    : isSeen ? "Point at a curve to read a step's loss." : "";
+  parts.plot.setAttribute("aria-label", `Training and validation loss at ${name}, over the faint `
+    + `curves of the ${scales.last} other learning rates. ${parts.result.textContent}`);
+}
+
+// The step under the pointer, in words.
+function pointAt(event, i, data, scales, parts) {
+  const box = parts.plot.getBoundingClientRect();
+  const x = (event.clientX - box.left) * WIDTH / box.width;
+  const nearest = Math.round((x - LEFT) / (RIGHT - LEFT) * scales.steps);
+  const step = Math.min(Math.max(nearest, 1), scales.steps);
+  const epoch = data.valid_losses[i].findIndex((_, e) => Math.round(scales.endOf(e)) === step);
+  parts.guide.setAttribute("visibility", "visible");
+  parts.guide.setAttribute("x1", scales.x(step));
+  parts.guide.setAttribute("x2", scales.x(step));
+  const validation = epoch < 0 ? "" : `, validation loss ${asLoss(data.valid_losses[i][epoch])}, `
+    + `error rate ${asPercent(data.error_rates[i][epoch])}`;
+  parts.spot.textContent = `step ${step}: training loss ${asLoss(data.losses[i][step - 1])}`
+    + validation;
+}
+
+function render({data, el}) {
+  const scales = makeScales(data);
+  el.replaceChildren();
+  el.dataset.live = "yes";
+  add(el, "style", {}, STYLE);
+  const says = add(el, "div", {class: "tl-says"});
+  const rate = add(says, "b");
+  const result = add(says, "span");
+  const spot = add(el, "div", {class: "tl-spot"});
+  // What moves lies on what stays, in a layer of its own: a tick need not paint 64 curves again.
+  const stage = add(el, "div", {class: "tl-stage"});
+  const viewBox = `0 0 ${WIDTH} ${HEIGHT}`;
+  const plot = add(stage, "svg", {class: "tl-moves", viewBox, role: "img"});
+  const back = add(stage, "svg", {viewBox, "aria-hidden": "true"});
+  const {field, clip} = drawBackground(back, data, scales);
+  drawLegend(el);
+  const slider = add(el, "input", {type: "range", min: 0, max: scales.last, step: 1,
+    "aria-label": "learning rate", "data-lm-suppress-shortcuts": "true"});
+  slider.value = data.start ?? Math.floor(Math.random() * data.lrs.length);
+  const arrows = drawMarks(el, data, scales);
+  const quiz = drawQuiz(el, data.quiz);
+  const parts = {slider, rate, result, spot, plot, field, arrows,
+                 ...drawForeground(plot, data, scales, clip)};
+  connect(data, scales, parts, quiz);
+}
+
+// What a move, a key, an answer and the pointer do.
+function connect(data, scales, parts, quiz) {
+  let isSeen = true;
+  const show = () => update(+parts.slider.value, isSeen, data, scales, parts);
+  const ask = () => {
+    isSeen = !quiz.hide.checked;
+    quiz.verdict.textContent = "";
+    quiz.buttons.forEach(button => button.setAttribute("aria-pressed", false));
+    show();
+  };
+  const check = event => {
+    const answer = event.currentTarget.textContent;
+    const [truth, why] = data.verdicts[+parts.slider.value];
+    isSeen = true;
+    show();
+    quiz.buttons.forEach(button =>
+      button.setAttribute("aria-pressed", button === event.currentTarget));
+    quiz.verdict.textContent = `${answer === truth ? "Right" : "Not quite"}: ${truth}. ${why}`;
+  };
+  parts.slider.addEventListener("input", ask);
+  quiz.hide.addEventListener("change", ask);
+  quiz.buttons.forEach(button => button.addEventListener("click", check));
+  parts.plot.addEventListener("pointermove", event => {
+    if (isSeen) pointAt(event, +parts.slider.value, data, scales, parts);
+  });
+  parts.plot.addEventListener("pointerleave", show);
   ask();
 }

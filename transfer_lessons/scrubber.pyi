@@ -1,4 +1,4 @@
-"""A page that needs no kernel: scrub the learning rate and see what training with it came to."""
+"""The learning-rate scrubber: a self-contained page over the curves of a sweep, and one button that asks Python."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .sweep import Sweep
 from PIL import Image
@@ -9,71 +9,99 @@ from torch import Tensor
 from typing import Any
 import ipywidgets as widgets
 
-__all__ = ['classify_lrs', 'scrubber_data', 'close_on_rerun', 'LRScrubber']
+__all__ = ['BLUE', 'ORANGE', 'GREY', 'classify_lrs', 'format_lr', 'scrubber_data', 'image_bytes', 'widget_view', 'close_on_rerun', 'LRScrubber']
 
-def classify_lrs(lrs: Sequence[float], start_loss: float, final_loss: Sequence[float], share: float=0.9) -> list[tuple[str, float]]:
-    """What became of every rate, against the best; NaN, and worse than no training, is too high.
+def classify_lrs(lrs: Sequence[float], start_loss: float, final_losses: Sequence[float], threshold: float=0.9) -> list[tuple[str, float]]:
+    """Say of each learning rate whether it was too low, good or too high.
 
-    Args:
-        lrs: rates, rising
-        start_loss: before training
-        final_loss: one a rate, on the validation pictures; NaN where it diverged
-        share: a good rate brings the loss down by this share of what the best rate does
-
-    Returns:
-        "too low", "good" or "too high", and the share it got, one a rate
-    """
-
-def _number(lr: float) -> str:
-    """A rate in three digits, such as 3.16e-3."""
-
-def _rounded(values: Tensor) -> list:
-    """Nested lists of five digits a number, which JSON takes; None where it is no finite number."""
-
-def scrubber_data(sweep: Sweep, start: float | None=None) -> dict[str, Any]:
-    """All that a scrubber shows, rates rising: numbers, names, suggestions and verdicts.
+    A diverged run (NaN), and one that ends worse than it started, is too high.
 
     Args:
-        sweep: what `sweep_lrs` gave
-        start: the rate shown first; None: that of the lowest loss
+        lrs: learning rates, in increasing order
+        start_loss: the loss before training
+        final_losses: the validation loss at each learning rate after training; NaN if it diverged
+        threshold: a good learning rate gets at least this fraction of the best one's gain
 
     Returns:
-        only what JSON has: text, finite numbers, None, lists
+        for each learning rate the verdict, and its gain as a fraction of the best one's
     """
-_BLUE, _ORANGE, _GREY = ('#2b8bd1', '#e06c15', '0.5')
 
-def _view(widget: widgets.Widget) -> dict[str, Any]:
-    """What a notebook needs to show a widget, whatever the version of ipywidgets."""
+def format_lr(lr: float) -> str:
+    """A learning rate in three digits, such as 3.16e-3."""
+
+def _rounded(values: Tensor) -> list | float | None:
+    """Nested lists of numbers in five digits, as JSON takes them; None for NaN and infinity."""
+
+def _loss_axis(sweep: Sweep, start_loss: float) -> dict[str, Any]:
+    """The range, the ticks and the scale of a scrubber's loss axis."""
+
+def _three_digits(values: Sequence[float]) -> list[float]:
+    ...
+
+def _reasons(sweep: Sweep, start_loss: float) -> list[list[str]]:
+    """For each learning rate the verdict and a sentence that explains it."""
+
+def scrubber_data(sweep: Sweep, start: float | None=None, quiz: bool=False) -> dict[str, Any]:
+    """All that a scrubber shows, as JSON has it: text, finite numbers, None, lists.
+
+    Args:
+        sweep: as `sweep_lrs` returns it
+        start: the learning rate shown first; None: the one with the lowest validation loss, or,
+            in a quiz, one at random
+        quiz: hide the curves until the learner has predicted
+
+    Returns:
+        what `render` in scrubber.js takes
+    """
+BLUE = '#2b8bd1'
+ORANGE = '#e06c15'
+GREY = '0.5'
 
 def _draw_scrubber(data: dict[str, Any], ax: Axes) -> None:
     """The first view of a scrubber as a plot, for pages that run no script."""
 
-def _file(picture: Image.Image, kind: str='png', **options: Any) -> bytes:
-    """A picture as a file of this kind."""
+def image_bytes(image: Image.Image, file_format: str='png', **options: Any) -> bytes:
+    """An image as the bytes of a file.
+
+    Args:
+        image: any Pillow image
+        file_format: as Pillow names it
+        **options: of Pillow's `save`
+    """
+
+def widget_view(widget: widgets.Widget) -> dict[str, Any]:
+    """What a notebook needs to show a widget, in a form that ipywidgets 7 and 8 share."""
 _opened: dict[str, tuple[int, list[widgets.Widget]]] = {}
 
-def _family(widget: widgets.Widget) -> list[widgets.Widget]:
-    """A widget and all that exists only for it."""
+def _with_parts(widget: widgets.Widget) -> list[widgets.Widget]:
+    """A widget and all widgets that exist only for it."""
 
 def close_on_rerun(widget: widgets.Widget) -> None:
     """Close what an earlier run of this cell opened; the next run will close this widget."""
 _SCRIPT = resources.files('transfer_lessons').joinpath('scrubber.js').read_text(encoding='utf-8')
 
 class LRScrubber:
-    """Drag the learning rate and see what training with it came to: every tick is a real run.
+    """Drag the learning rate and see what training with it led to: every tick is a real run.
 
-    With a kernel, *train here* runs one more rate and adds its curve.
+    With a kernel, *Train here* trains at one more learning rate and adds its curve.
 
     Args:
-        sweep: what `sweep_lrs` gave
-        start: the rate shown first; None: that of the lowest loss
+        sweep: as `sweep_lrs` returns it
+        start: the learning rate shown first; None: the one with the lowest validation loss, or,
+            in a quiz, one at random
+        quiz: hide the curves until the learner has predicted: too low, good or too high
     """
+    sweep: Sweep
+    data: Any
+    png: Any
+    alt: str
+    quiz: bool
     shown_at: Any
-    rate: Any
+    slider: Any
     button: Any
     box: Any
 
-    def __init__(self, sweep: Sweep, start: float | None=None):
+    def __init__(self, sweep: Sweep, start: float | None=None, quiz: bool=False):
         ...
 
     def _repr_mimebundle_(self, include: Sequence[str] | None=None, exclude: Sequence[str] | None=None) -> tuple[dict, dict]:
@@ -83,10 +111,11 @@ class LRScrubber:
         """Take over a sweep: its numbers, and the picture of its first view."""
 
     def train_here(self, button: Any=None) -> None:
-        """Train at the rate that is set, and show it among the others."""
+        """Train at the learning rate that is set, and show it among the others."""
 
     def _repr_html_(self) -> str:
         ...
 
     def _ipython_display_(self) -> None:
         ...
+_START = '\nconst near = document.currentScript?.parentNode;\nconst root = near?.querySelector(".tl-scrubber") ? near : document;\nfor (const el of root.querySelectorAll(".tl-scrubber:not([data-live])")) {\n  render({data: JSON.parse(el.dataset.run), el});\n}\n'

@@ -1,99 +1,152 @@
-"""Module sweep."""
+"""Train a head at many learning rates as one batched program, and compare the results."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
-from .core import Progress
+from .core import rng_states
 from .learner import Learner
 from .lr_finder import Suggestion
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from torch import Tensor
+from torch import nn
+from typing import Any
 import matplotlib.pyplot as plt
+import numpy as np
 
-__all__ = ['Step', 'Answer', 'AT_ONCE', 'Curves', 'Sweep', 'sweep_lrs']
-Step = Callable[[Tensor, Tensor, float, float], Tensor]
-Answer = Callable[[Tensor], Tensor]
+__all__ = ['Curves', 'Schedule', 'with_one', 'head_losses', 'LinearHeads', 'SweepStart', 'Sweep', 'sweep_lrs']
 
-def _linear_heads(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
-    """K linear heads, one behind the other; sums in a learner's order, for equal bits."""
+def with_one(xb: Tensor) -> Tensor:
+    """Features [B, F] with a 1 behind each row [B, F + 1]: a bias is a weight for it."""
 
-def _stacked(value: Tensor, copies: int) -> Tensor:
-    """Copies one behind the other; a matrix lies turned in memory, as its slopes will."""
+def head_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of each of K heads [K], from logits [N, K, C] and class numbers [N]."""
 
-def _stacked_heads(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
-    """K copies of whatever trains, BatchNorm's statistics too; the optimizer has a group a rate."""
+class LinearHeads:
+    """K copies of a linear layer that train together with AdamW, each at its own learning rate.
 
-def _losses(loss_func: Callable, logits: Tensor, targets: Tensor) -> Tensor:
-    """The loss of each head: logits [N, classes, K] and targets [N] -> [K]."""
+    Args:
+        linear: where every copy starts; C classes, F features
+        lrs: one learning rate per copy
+        groups: an AdamW optimizer's `param_groups`; its other settings are taken from there
+    """
+    weights: Any
+    exp_avg: Any
+    exp_avg_sq: Any
+    gradients: Any
+    update: Any
+    lrs: Any
+    weight_decay: Any
+    beta2: Any
+    eps: Any
+    n_steps: int
 
-def _is_linear(learn: Learner) -> bool:
-    """Is what trains one linear layer, with cross-entropy and AdamW?"""
-AT_ONCE = {'cpu': 2 ** 21, 'cuda': 2 ** 28}
+    def __init__(self, linear: nn.Linear, lrs: Sequence[float], groups: Sequence[dict]):
+        ...
 
-def _one_head(learn: Learner, lrs: list[float]) -> tuple[Step, Answer]:
-    """A head that is trained by itself."""
+    def logits(self, xb: Tensor) -> Tensor:
+        """Every head's logits [B, K, C] for features [B, F]."""
+
+    def train_step(self, xb: Tensor, yb: Tensor, lr_factor: float, beta1: float) -> Tensor:
+        """AdamW (Loshchilov and Hutter 2019, algorithm 2): each head's loss before the step [K]."""
 Curves = tuple[Tensor, Tensor, Tensor]
+Schedule = list[tuple[float, float]]
 
-def _train(learn: Learner, lrs: list[float], plan: list[tuple[float, float]], progress: Progress) -> Curves:
-    """Train at K rates at once; the plan is a factor on the rates, and a momentum, a step."""
+def _train_together(learn: Learner, lrs: list[float], schedule: Schedule, on_step: Callable[[], None]) -> Curves:
+    """Train K linear heads as one program."""
 
-def _runner(learn: Learner, plan: list[tuple[float, float]]) -> Callable[[list[float]], Curves]:
-    """What trains at any rates from the learner's present state, now or later."""
+def _only_linear(model: nn.Module) -> nn.Linear | None:
+    """The linear layer that is all of a model; None for any other model."""
+
+def _can_train_together(learn: Learner) -> bool:
+    """Whether `LinearHeads` trains as this learner would: linear layer, cross-entropy, AdamW."""
+
+def _train_alone(learn: Learner, lrs: list[float], schedule: Schedule, on_step: Callable[[], None]) -> Curves:
+    """Train the learner itself at a single learning rate; once it diverges the curves are NaN."""
+
+class SweepStart:
+    """Where all trainings of a sweep start: a learner as it is now, its random states included."""
+    schedule: Schedule
+    rng_states: Any
+    together: Any
+    learn: Any
+
+    def __init__(self, learn: Learner, schedule: Schedule):
+        ...
+
+    def train(self, lrs: list[float]) -> Curves:
+        """Train at each of these learning rates, from this start."""
 
 @dataclass(repr=False, eq=False)
 class Sweep:
-    """Trainings that differ in nothing but their learning rate: K rates, T steps, E epochs."""
+    """Trainings that differ only in their learning rate: K learning rates, T steps, E epochs."""
     lrs: list[float]
     losses: Tensor
     valid_losses: Tensor
     error_rates: Tensor
     suggestions: dict[str, float]
     runner: Callable[[list[float]], Curves]
+    n_valid: int
 
     @property
     def n_epoch(self) -> int:
-        ...
+        """How many epochs each training took."""
 
     @property
     def valid_loss(self) -> Tensor:
-        """Validation loss of every rate after the last epoch, [K]."""
+        """Validation loss of each learning rate after the last epoch, [K]."""
 
     @property
     def error_rate(self) -> Tensor:
-        """Error rate of every rate after the last epoch, [K]."""
+        """Error rate of each learning rate after the last epoch, [K]."""
 
     @property
     def best(self) -> float:
-        """The rate with the lowest validation loss; NaN where none left a number."""
+        """The learning rate with the lowest validation loss; NaN where no loss is finite."""
+
+    def error_intervals(self) -> Tensor:
+        """95 % interval of each final error rate [K, 2]; NaN where the training diverged."""
 
     def __repr__(self) -> str:
         ...
 
-    def plot(self, ax: plt.Axes | None=None) -> None:
-        """Draw the final validation loss and error against the rate, with the finder's suggestions."""
+    def plot(self, axes: Sequence[plt.Axes] | None=None) -> None:
+        """Draw final validation loss and error rate against the learning rate, with the suggestions.
+
+    Args:
+        axes: the first is for the loss, the second for the error rate; None makes a new figure
+    """
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         ...
 
     def train(self, lr: float) -> Sweep:
-        """Train at one rate more, from the same start and with the same settings.
+        """Train at one more learning rate, from the same start and with the same settings.
 
     Returns:
-        a sweep with one more rate; this one stays as it is
+        a new sweep; this one stays as it is
     """
 
-def sweep_lrs(learn: Learner, lrs: Iterable[float] | float, epochs: int, *, suggest_funcs: Suggestion | Iterable[Suggestion]=..., div: float=25.0, div_final: float=100000.0, pct_start: float=0.25, moms: tuple[float, float, float]=(0.95, 0.85, 0.95)) -> Sweep:
-    """Train the head once a rate, all in one program, as `fit_one_cycle` would train each alone.
+def sweep_lrs(learn: Learner, lrs: float | Iterable[float] | np.ndarray | Tensor, epochs: int, *, suggest_funcs: Suggestion | Iterable[Suggestion]=..., div: float=25.0, div_final: float=100000.0, pct_start: float=0.25, moms: tuple[float, float, float]=(0.95, 0.85, 0.95)) -> Sweep:
+    """Train once per learning rate, each time as `fit_one_cycle` would; the learner stays as it is.
 
-    The learner stays as it is. A rate that is too high gives a curve that diverges, not an error.
-    Raises `ValueError` for rates that are not positive numbers and for epochs below 1.
+    Linear heads with cross-entropy and AdamW train together, anything else one after another.
 
     Args:
-        learn: on kept activations; any other with a frozen body is precomputed
-        lrs: rates, or one
-        epochs: of every run
-        suggest_funcs: () asks none
-        div: every run starts at its rate / div
-        div_final: and ends at its rate / div_final
-        pct_start: share of the steps that warm up
+        learn: on cached activations; any other learner with a frozen body is precomputed first
+        lrs: learning rates, in any order
+        epochs: of each training
+        suggest_funcs: functions that suggest a learning rate; () for none
+        div: each training starts at its learning rate / div
+        div_final: and ends at its learning rate / div_final
+        pct_start: fraction of the steps that come before the peak
         moms: momentum at start, peak and end
+
+    Returns:
+        the curves, learning rates in increasing order, each once
+
+    Raises:
+        ValueError: for learning rates that are not positive numbers, and for epochs below 1
     """
+
+def _sorted_lrs(lrs: float | Iterable[float] | np.ndarray | Tensor) -> list[float]:
+    """Learning rates as plain numbers, in increasing order, each once."""

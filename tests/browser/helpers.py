@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -237,6 +237,7 @@ def jupyter(folder: Path) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="jupyter-") as home:
         own = {name: f"{home}/{name.lower()}" for name in (
             "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+        log = open(f"{home}/log", "w")  # noqa: SIM115  the server writes to it until it ends
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
              f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
@@ -245,7 +246,7 @@ def jupyter(folder: Path) -> Iterator[Server]:
              "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
              f"--ServerApp.root_dir={folder}"],
             env={**os.environ, **own, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
-            stdout=open(f"{home}/log", "w"), stderr=subprocess.STDOUT,
+            stdout=log, stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent)
         delay = Delay(port)
         try:
@@ -260,6 +261,7 @@ def jupyter(folder: Path) -> Iterator[Server]:
             yield Server(f"http://127.0.0.1:{delay.port}", folder, delay)
         finally:
             end(process)
+            log.close()
             delay.stop()
 
 
@@ -333,6 +335,7 @@ def key_to_paint(plot: Locator, slider: Locator, presses: int = 60, span: int = 
 def drag(plot: Locator, slider: Locator, ticks: int = 64, pace: float = 0.03) -> list[dict]:
     """Drags a slider's thumb from left to right, a tick every `pace` seconds; the plot's changes."""
     page = slider.page
+    slider.scroll_into_view_if_needed()
     first, last, now, middle = slider.evaluate(ENDS)
     page.mouse.move(now, middle)
     page.mouse.down()
@@ -346,6 +349,14 @@ def drag(plot: Locator, slider: Locator, ticks: int = 64, pace: float = 0.03) ->
     page.mouse.up()
     page.wait_for_timeout(200)
     return watched(page)[0]
+
+
+def wait_until(page: Page, is_true: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until a condition holds; on a busy machine that may take long."""
+    end = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < end, f"not true after {seconds} s"
+        page.wait_for_timeout(100)
 
 
 def settled(page: Page, quiet: int = 1500) -> float:

@@ -12,21 +12,23 @@ import sys
 from pathlib import Path
 
 from house import LIBRARY, ROOT, patched_class
-from stubs import Library, annotations, as_method, names_in
+from stubs import Library, annotations, as_method, late_attributes, names_in
 
 COPY = ROOT / "build" / "types"
 
 
 def declarations(library: Library) -> str:
     """A stub with one class of declarations for every class that grows by @patch."""
-    imports, classes = set(), []
+    imports, classes = {"from typing import Any"}, []
     for name, methods in library.methods.items():
         classes.append(f"class {name}Methods:")
+        classes += [f"    {attribute}: {kind}"
+                    for attribute, kind in late_attributes(name, library).items()]
         for module, function in methods:
             method = as_method(function)
             method.body = [ast.Expr(ast.Constant(...))]
             classes += [f"    {line}" for line in ast.unparse(method).splitlines()]
-            for used in names_in(*annotations(method)):
+            for used in names_in(*annotations(method), *annotations(function)):
                 imports.add(library.origin(used, module) or "")
     return "\n".join([*sorted(imports), *classes]) + "\n"
 
@@ -55,7 +57,10 @@ def write_copy() -> None:
         for node in tree.body:  # two classes may have methods of one name
             if name := patched_class(node):
                 line = node.lineno - 1
-                lines[line] = lines[line].replace(f"def {node.name}", f"def {name}_{node.name}", 1)
+                own = f"def {name}_{node.name}"
+                lines[line] = lines[line].replace(f"def {node.name}", own, 1)
+                if node.args.args[0].arg == "cls":
+                    lines[line] = lines[line].replace(f"cls: {name}", f"cls: type[{name}]", 1)
         text = "".join(lines)
         names = [name for name in library.methods if library.home[name] == module]
         file.write_text(with_declarations(text, names) if names else text)

@@ -132,41 +132,55 @@ def type_of(value: ast.AST, parameters: dict[str, ast.AST | None], known: set[st
     return "Any"
 
 
-def attributes(maker: ast.FunctionDef, known: set[str]) -> list[str]:
-    """The attributes that `__init__` gives an object, each as `name: type`."""
-    parameters = {arg.arg: arg.annotation for arg in [*maker.args.args, *maker.args.kwonlyargs]}
+def attributes(method: ast.FunctionDef, known: set[str]) -> dict[str, str]:
+    """The attributes that a method gives `self`, and the type of each."""
+    parameters = {arg.arg: arg.annotation for arg in [*method.args.args, *method.args.kwonlyargs]}
     found: dict[str, str] = {}
-    for node in ast.walk(maker):
-        if isinstance(node, ast.AnnAssign):
-            targets, value = [node.target], node.annotation
+    declared: dict[str, str] = {}
+    for node in ast.walk(method):
+        if isinstance(node, ast.AnnAssign) and is_own(node.target):
+            declared[node.target.attr] = ast.unparse(node.annotation)
         elif isinstance(node, ast.Assign):
-            targets, value = node.targets, node.value
-        else:
-            continue
-        for target in targets:
-            if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
-                declared = isinstance(node, ast.AnnAssign)
-                kind = ast.unparse(value) if declared else type_of(value, parameters, known)
-                if declared or target.attr not in found:
-                    found[target.attr] = kind
-    return [f"{name}: {kind}" for name, kind in found.items()]
+            for target in node.targets:
+                if is_own(target):
+                    found.setdefault(target.attr, type_of(node.value, parameters, known))
+                for part in filter(is_own, getattr(target, "elts", [])):  # of self.a, self.b = ...
+                    found.setdefault(part.attr, "Any")
+    return found | declared
+
+
+def is_own(target: ast.AST) -> bool:
+    """Whether an assignment's target is an attribute of `self`."""
+    return isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"
+
+
+def late_attributes(name: str, library: Library) -> dict[str, str]:
+    """Attributes that only methods added by @patch give a class, and their types."""
+    node = next(part for part in library.trees[library.home[name]].body
+                if isinstance(part, ast.ClassDef) and part.name == name)
+    own = {attribute for part in node.body if isinstance(part, ast.FunctionDef)
+           for attribute in attributes(part, set())}
+    own |= {given for part in node.body for given in defined_names(part)}
+    found: dict[str, str] = {}
+    for _, method in library.methods.get(name, []):
+        for attribute, kind in attributes(method, set(library.home)).items():
+            if attribute not in own:
+                found.setdefault(attribute, kind)
+    return found
 
 
 def class_stub(node: ast.ClassDef, library: Library) -> ast.ClassDef:
     """A class with all its attributes and methods, those added by @patch included."""
     stub = deepcopy(node)
-    stub.body = []
-    declared: set[str] = set()
-    for part in node.body:
-        if isinstance(part, ast.FunctionDef):
-            if part.name == "__init__":
-                lines = attributes(part, set(library.home))
-                stub.body += [ast.parse(line).body[0] for line in lines
-                              if line.split(":")[0] not in declared]
-            stub.body.append(signature(part))
-        else:  # docstring, class attributes, fields of a dataclass
-            stub.body.append(part)
-            declared |= defined_names(part)
+    methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+    others = [part for part in node.body if not isinstance(part, ast.FunctionDef)]
+    declared = {name for part in others for name in defined_names(part)}
+    found = late_attributes(node.name, library)
+    for method in reversed(methods):  # the first one decides, as a rule `__init__`
+        found |= attributes(method, set(library.home))
+    lines = [f"{name}: {kind}" for name, kind in found.items() if name not in declared]
+    stub.body = [*others, *(ast.parse(line).body[0] for line in lines)]
+    stub.body += [signature(method) for method in methods]
     stub.body += [as_method(method) for _, method in library.methods.get(node.name, [])]
     return stub
 

