@@ -300,7 +300,7 @@ def from_files(cls: ImageDataLoaders, sources: Sequence[ImageSource], labels: Se
         **options: of `ImageDataLoaders`
     """
     labels = [str(label).encode(errors="backslashreplace").decode() for label in labels]
-    return cls(sources, labels, **options)  # type: ignore[operator]  # it is the class itself
+    return cls(sources, labels, **options)
 
 @patch(cls_method=True)
 def from_folder(cls: ImageDataLoaders, folder: str | os.PathLike,

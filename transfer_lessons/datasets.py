@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 # %% ../nbs/u4_datasets.ipynb #2f0a004e
 def _code_points(ranges: str) -> list[int]:
     """Whole numbers of ranges such as "1F600-1F637 1F680"."""
-    found = []
+    found: list[int] = []
     for part in ranges.split():
         first, _, last = part.partition("-")
         found += range(int(first, 16), int(last or first, 16) + 1)
@@ -161,7 +161,7 @@ def flowers(root: str | os.PathLike | None = None, **options: Any) -> ImageDataL
         ConnectionError: within seconds, where it has to be downloaded and cannot be
     """
     try:
-        from scipy.io import loadmat
+        from scipy.io import loadmat  # type: ignore[import-untyped]
     except ImportError:
         raise ImportError("flowers() needs pip install scipy") from None
     folder = _downloaded(Flowers102, "Flowers-102", root) / "flowers-102"

@@ -318,7 +318,7 @@ def check_split(train_targets: list[int], valid_targets: list[int], vocab: list[
         raise ValueError("No image is left to train on. Try a smaller valid_pct.")
     if n < bs:
         raise ValueError(f"{n} training images are fewer than a batch of {bs}: no step could be "
-                         f"made. Try bs={max(1, n // 4)}.")
+                         f"made. Try bs={min(n, max(2, n // 4))}.")
     if len(valid_targets) == 0:
         raise ValueError("No image is left for validation. Try a larger valid_pct.")
     one_sided = sorted(set(train_targets) ^ set(valid_targets))
