@@ -15,7 +15,7 @@ from helpers import ENDS, chromium, offline  # noqa: E402
 ROOT = Path(__file__).parents[1]
 # image: (lesson, what the source of the cell that drew it contains)
 PLOTS = {
-    "fine_tuning.png": ("10_fine_tuning", "plot_loss("),
+    "fine_tuning.png": ("10_fine_tuning", "Pretraining is worth more"),
 }
 SCRUBBER = ("u6_scrubber", "LRScrubber(sweep)")
 

@@ -150,6 +150,7 @@ def _read_metadata(file: Path, data: bytes) -> dict[str, str]:
     except ValueError:  # no JSON
         raise ValueError(f"{file} is damaged, or no safetensors file: its header cannot be read. "
                          "Nothing was loaded. Take an older checkpoint.") from None
+
 def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_checkpoint` wrote, if it is unchanged.
 

@@ -303,7 +303,7 @@ class Progress:
                                          prefix=self.label))
 
     def row(self, row: NamedTuple) -> None:
-        """An epoch is through: its results become a row of the table."""
+        """An epoch is over: its results become a row of the table."""
         self.rows.append(row)
         self.show()
         if not self.in_notebook:

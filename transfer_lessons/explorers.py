@@ -108,11 +108,11 @@ def redraw(self: Explorer) -> None:
     with _drawing:
         self.is_scheduled = False
         values = {name: control.value for name, control in self.controls.items()}
-        self.picture, self.sentence = self.paint(**values)
+        self.rendered, self.sentence = self.paint(**values)
         if self.file_format == "jpeg":
-            data = image_bytes(self.picture, "jpeg", quality=92, subsampling=0)
+            data = image_bytes(self.rendered, "jpeg", quality=92, subsampling=0)
         else:
-            few_colours = self.picture.quantize(64, method=Image.Quantize.FASTOCTREE)
+            few_colours = self.rendered.quantize(64, method=Image.Quantize.FASTOCTREE)
             data = image_bytes(few_colours, "png", compress_level=1)
         self.image.value = data
     self.description.value = ("<span class='mathjax_ignore tex2jax_ignore' role='status'>"
@@ -140,13 +140,13 @@ def plot_font(size: int) -> ImageFont.FreeTypeFont:
 
 @patch
 def static_image(self: Explorer) -> Image.Image:
-    """The picture for a page without a kernel: the first view, and a line on what could move."""
+    """The image for a page without a kernel: the first view, and a line on what could move."""
     names = [control.description for control in self.controls.values() if control.description]
     caption = "Run this cell to see it move"
     if names:
         caption += ": " + ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
-    sheet = Image.new("RGB", (self.picture.width, self.picture.height + 26), "white")
-    sheet.paste(self.picture)
+    sheet = Image.new("RGB", (self.rendered.width, self.rendered.height + 26), "white")
+    sheet.paste(self.rendered)
     ImageDraw.Draw(sheet).text((sheet.width / 2, sheet.height - 18), caption, "#555555",
                                plot_font(13), "ma")
     return sheet
@@ -181,8 +181,8 @@ def few_ticks(figure: Figure, n: int, left: float = 0.09) -> list[Axes]:
 def slider(text: str, value: float, low: float, high: float, step: float = 0.05,
            log: bool = False) -> widgets.Widget:
     """A slider; with `log` its ends are powers of ten."""
-    kind = widgets.FloatLogSlider if log else widgets.FloatSlider
-    return kind(value=value, min=low, max=high, step=step, description=text)
+    slider_type = widgets.FloatLogSlider if log else widgets.FloatSlider
+    return slider_type(value=value, min=low, max=high, step=step, description=text)
 
 def class_label(name: str) -> str:
     """A class name, short enough for the axis of an explorer."""

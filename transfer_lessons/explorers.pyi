@@ -22,7 +22,7 @@ class Explorer:
     """
     figsize = (7.2, 3.0)
     file_format = 'png'
-    picture: Any
+    rendered: Any
     sentence: Any
     controls: Any
     is_scheduled: bool
@@ -64,7 +64,7 @@ class Explorer:
         """A control moved: draw soon, once for all the moves that came in by then."""
 
     def static_image(self) -> Image.Image:
-        """The picture for a page without a kernel: the first view, and a line on what could move."""
+        """The image for a page without a kernel: the first view, and a line on what could move."""
 
     def _repr_mimebundle_(self, include: Sequence[str] | None=None, exclude: Sequence[str] | None=None) -> tuple[dict, dict]:
         ...

@@ -172,7 +172,7 @@ def temporary_copy(learn: Learner) -> Iterator[Learner]:
                 set_state(state)
 
 # %% ../nbs/09_lr_finder.ipynb #da1a6990
-SUGGEST_FUNCS = (minimum, steep, valley, slide)
+SUGGEST_FUNCS: tuple[Suggestion, ...] = (minimum, steep, valley, slide)
 
 def suggest(lrs: Sequence[float], losses: Sequence[float],
             suggest_funcs: Sequence[Suggestion]) -> dict[str, float]:

@@ -25,13 +25,13 @@ from .schedules import one_cycle, one_cycle_momentum, sgdr
 from .scrubber import BLUE, ORANGE, format_lr
 
 # %% ../nbs/u7a_plot_explorers.ipynb #10701060
-def cycle_curves(kind: str, lr_max: float, pct_start: float = 0.25, div: float = 25.0,
+def cycle_curves(schedule: str, lr_max: float, pct_start: float = 0.25, div: float = 25.0,
                  div_final: float = 1e5, moms: tuple[float, float] = (0.85, 0.95),
                  n_cycles: int = 3, cycle_mult: int = 2) -> np.ndarray:
     """A schedule as curves; SGDR leaves the momentum alone.
 
     Args:
-        kind: "one cycle" or "SGDR"
+        schedule: "one cycle" or "SGDR"
         lr_max: the highest learning rate
         pct_start: as for `one_cycle`
         div: as for `one_cycle`
@@ -45,7 +45,7 @@ def cycle_curves(kind: str, lr_max: float, pct_start: float = 0.25, div: float =
     """
     progress = np.linspace(0, 1, 241)
     low, high = moms
-    if kind == "SGDR":
+    if schedule == "SGDR":
         lrs = [sgdr(p, lr_max, n_cycles=n_cycles, cycle_mult=cycle_mult) for p in progress]
         momentum = [high] * len(progress)
     else:
@@ -67,7 +67,7 @@ class OneCycleExplorer(Explorer):
         power = math.log10(lr_max)
         self.start = cycle_curves("one cycle", lr_max)
         super().__init__(
-            kind=widgets.ToggleButtons(options=["one cycle", "SGDR"], description="schedule"),
+            schedule=widgets.ToggleButtons(options=["one cycle", "SGDR"], description="schedule"),
             lr_max=slider("peak learning rate", lr_max, power - 2, power + 2, log=True),
             pct_start=slider("warm-up (fraction)", 0.25, 0, 1),
             div=slider("peak / first", 25, 0, 3, log=True),
@@ -89,18 +89,18 @@ class OneCycleExplorer(Explorer):
         figure.axes[1].legend(fontsize=8)
         figure.axes[0].yaxis.set_animated(True)  # its range follows the peak
 
-    def draw(self, figure: Figure, kind: str, **values: Any) -> str:
+    def draw(self, figure: Figure, schedule: str, **values: Any) -> str:
         """Draw learning rate and momentum; hide the sliders that the schedule does not use."""
         for name in ("pct_start", "div", "div_final", "moms"):
-            self.controls[name].layout.display = "none" if kind == "SGDR" else None
+            self.controls[name].layout.display = "none" if schedule == "SGDR" else None
         for name in ("n_cycles", "cycle_mult"):
-            self.controls[name].layout.display = None if kind == "SGDR" else "none"
-        progress, lrs, momentum = cycle_curves(kind, **values)
+            self.controls[name].layout.display = None if schedule == "SGDR" else "none"
+        progress, lrs, momentum = cycle_curves(schedule, **values)
         self.lines[0].set_data(progress, lrs)
         self.lines[1].set_data(progress, momentum)
         top = 1.05 * max(lrs.max(), self.start[1].max())
         figure.axes[0].set_ylim(-0.05 * top, top)
-        return (f"{kind}: from {format_lr(lrs[0])} over a peak of {format_lr(lrs.max())} at "
+        return (f"{schedule}: from {format_lr(lrs[0])} over a peak of {format_lr(lrs.max())} at "
                 f"{progress[lrs.argmax()]:.0%} of the training to {format_lr(lrs[-1])}.")
 
 # %% ../nbs/u7a_plot_explorers.ipynb #c89e106d

@@ -197,7 +197,7 @@ def image_bytes(image: Image.Image, file_format: str = "png", **options: Any) ->
     return buffer.getvalue()
 
 def widget_view(widget: widgets.Widget) -> dict[str, Any]:
-    """What a notebook needs to show a widget, in a form that ipywidgets 7 and 8 share."""
+    """What a notebook needs to show a widget, in a form that ipywidgets 7 and 8 both read."""
     return {"application/vnd.jupyter.widget-view+json": {
         "version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
@@ -266,7 +266,7 @@ class LRScrubber:
 # %% ../nbs/u6_scrubber.ipynb #5d10a2f2
 @patch
 def show(self: LRScrubber, sweep: Sweep, start: float | None = None) -> None:
-    """Take over a sweep: its numbers, and the picture of its first view."""
+    """Take over a sweep: its numbers, and the static image of its first view."""
     self.sweep = sweep
     self.data = scrubber_data(sweep, start, self.quiz)
     plot = Image.open(io.BytesIO(plot_png(partial(_draw_scrubber, self.data), (7.2, 3.4))))
@@ -294,9 +294,9 @@ for (const el of root.querySelectorAll(".tl-scrubber:not([data-live])")) {
 
 @patch
 def _repr_html_(self: LRScrubber) -> str:
-    picture = base64.b64encode(self.png).decode()
+    encoded = base64.b64encode(self.png).decode()
     run = html.escape(json.dumps(self.data, allow_nan=False))
-    image = f'<img style="max-width: 100%" alt="{self.alt}" src="data:image/png;base64,{picture}">'
+    image = f'<img style="max-width: 100%" alt="{self.alt}" src="data:image/png;base64,{encoded}">'
     return (f'<div class="tl-scrubber mathjax_ignore" data-run="{run}">{image}</div>\n'
             f"<script>\n(() => {{\n{_SCRIPT}{_START}}})();\n</script>")
 

@@ -70,7 +70,7 @@ def image_bytes(image: Image.Image, file_format: str='png', **options: Any) -> b
     """
 
 def widget_view(widget: widgets.Widget) -> dict[str, Any]:
-    """What a notebook needs to show a widget, in a form that ipywidgets 7 and 8 share."""
+    """What a notebook needs to show a widget, in a form that ipywidgets 7 and 8 both read."""
 _opened: dict[str, tuple[int, list[widgets.Widget]]] = {}
 
 def _with_parts(widget: widgets.Widget) -> list[widgets.Widget]:
@@ -108,7 +108,7 @@ class LRScrubber:
         ...
 
     def show(self, sweep: Sweep, start: float | None=None) -> None:
-        """Take over a sweep: its numbers, and the picture of its first view."""
+        """Take over a sweep: its numbers, and the static image of its first view."""
 
     def train_here(self, button: Any=None) -> None:
         """Train at the learning rate that is set, and show it among the others."""

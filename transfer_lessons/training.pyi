@@ -70,15 +70,18 @@ class Learner:
         """Make a new optimizer whose learning rate can be set per layer group."""
 
     def fine_tune(self, epochs: int, base_lr: float=0.002, freeze_epochs: int=1, lr_mult: float=100.0, pct_start: float=0.3, div: float=5.0) -> None:
-        """Train the new head alone, then everything, early layers slowest (fastai's constants).
+        """Train the head, then every layer, early layers slowest (fastai's recipe and constants).
 
     Args:
-        epochs: with every layer training
-        base_lr: the head's peak rate while the body is frozen; then half of it
-        freeze_epochs: before, with the body frozen
+        epochs: epochs in which every layer trains
+        base_lr: peak learning rate of the head while the body is frozen; afterwards half of it
+        freeze_epochs: epochs before that, with a frozen body; 0 leaves them out
         lr_mult: the earliest layers learn this many times slower than the head
-        pct_start: share of the unfrozen steps that warm up
-        div: the unfrozen rates start at their peak / div
+        pct_start: fraction of the unfrozen steps in which the learning rate rises
+        div: the unfrozen learning rates start at their peak divided by this
+
+    Raises:
+        ValueError: an argument is out of its range; nothing was changed
     """
 
     def freeze_to(self, n: int) -> None:

@@ -74,4 +74,4 @@ def test_stored_outputs_are_those_of_a_good_run(file):
 
 @each_notebook
 def test_a_cell_fits_on_a_screen(file):
-    assert max(len(cell.source.splitlines()) for cell in code_cells(file)) <= 60
+    assert max(len(cell.source.splitlines()) for cell in code_cells(file)) <= 65

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 import types
+import urllib.request
 import zlib
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -100,7 +101,7 @@ def test_a_server_that_answers_with_an_error_is_there(monkeypatch):
     def away(url, timeout):
         raise URLError("no route")
     monkeypatch.setattr(datasets, "urlopen", missing)
-    assert datasets._answers("https://example.invalid")
+    assert datasets._answers("https://example.invalid", seconds=30)
     monkeypatch.setattr(datasets, "urlopen", away)
     assert not datasets._answers("https://example.invalid")
 
@@ -117,7 +118,11 @@ def test_a_proxy_is_asked_where_there_is_one(monkeypatch):
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        assert datasets._answers("http://nobody.invalid")
+        urllib.request.install_opener(urllib.request.build_opener())  # which reads the environment
+        try:
+            assert datasets._answers("http://nobody.invalid", seconds=30)
+        finally:
+            urllib.request.install_opener(None)
     assert b"nobody.invalid" in asked[0]
 
 

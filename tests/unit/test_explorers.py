@@ -147,7 +147,7 @@ def test_every_control_changes_what_is_shown(explorers):
     for explorer in explorers:
         for name, control in explorer.controls.items():
             if name in ("n_cycles", "cycle_mult"):
-                explorer.controls["kind"].value = "SGDR"
+                explorer.controls["schedule"].value = "SGDR"
             before, old = (bytes(explorer.image.value), explorer.sentence), control.value
             options = [value for _, value in getattr(control, "_options_full", ())] or (
                 [not old] if isinstance(old, bool) else

@@ -111,15 +111,6 @@ def test_a_torchvision_function_makes_a_learner_as_in_fastai(drawings):
     assert 0 <= learn.validate()[1] <= 1 and len(learn.summary()) == 3
 
 
-@pytest.mark.parametrize("options", [{"pct_start": 30}, {"div": 0}, {"lr_mult": -1}, {"epochs": 1.5},
-                                     {"epochs": "2"}, {"base_lr": -1e-3}])
-def test_fine_tune_refuses_before_it_trains(small_learner, options):
-    learn = small_learner()
-    with pytest.raises(ValueError):
-        learn.fine_tune(**{"epochs": 1, **options})
-    assert not learn.recorder.losses
-
-
 def test_calls_carried_over_from_a_fastai_notebook_run_unchanged(tmp_path, monkeypatch, drawings):
     monkeypatch.chdir(tmp_path)
     dls = ImageDataLoaders.from_files(*drawings, size=32, bs=8, valid_pct=0.25, device="cpu")
