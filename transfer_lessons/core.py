@@ -9,20 +9,22 @@ __all__ = ['PairedComparison', 'Table', 'show_images', 'short_name', 'plot_png',
 
 # %% ../nbs/u1_core.ipynb #827435e1
 import html
+import inspect
 import io
 import math
-from collections.abc import Callable, Sequence
+import numbers
+import warnings
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Sequence
 
 import matplotlib.pyplot as plt
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 # %% ../nbs/u1_core.ipynb #a9fc0fba
-def _cell_text(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
 def _table_row(tag: str, cells: list[str]) -> str:
     return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
@@ -33,7 +35,8 @@ class Table(list):
         if not self:
             return [["nothing to list"]]
         names = [name.replace("_", " ") for name in self[0]._fields]
-        return [names, *[[_cell_text(value) for value in row] for row in self]]
+        return [names, *[[f"{value:.4g}" if isinstance(value, float) else str(value)
+                          for value in row] for row in self]]
 
     def _repr_html_(self) -> str:
         names, *rows = self.cells()
@@ -78,29 +81,17 @@ def short_name(name: str, longest: int = 24) -> str:
 
 # %% ../nbs/u1_core.ipynb #e13d8e0c
 def plot_png(plot: Callable[[Axes], None], figsize: tuple[float, float] = (7, 3.5)) -> bytes:
-    """Draw a plot on a figure that no window shows and nobody has to close.
+    """Draw a plot as the bytes of a PNG file, on a figure that nobody has to close.
 
     Args:
         plot: draws on the axes it is given
         figsize: width and height, inches
-
-    Returns:
-        the bytes of a PNG file
     """
     figure = Figure(figsize=figsize, layout="constrained")
     plot(figure.add_subplot())
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
-
-# %% ../nbs/u1_core.ipynb #9fef33ae
-import inspect
-import numbers
-import warnings
-from collections import namedtuple
-from collections.abc import Iterable
-
-import torch
 
 # %% ../nbs/u1_core.ipynb #8e23263a
 def warn_caller(message: str) -> None:
@@ -277,9 +268,8 @@ def rng_states(generators: Iterable[torch.Generator]) -> list[tuple[Callable, ob
     Returns:
         pairs of a function that sets a state, and the state to set
     """
-    states: list[tuple[Callable, object]] = [
-        (random.setstate, random.getstate()),
-        (np.random.set_state, np.random.get_state())]  # noqa: NPY002
+    states: list[tuple[Callable, object]] = [(random.setstate, random.getstate())]
+    states.append((np.random.set_state, np.random.get_state()))  # noqa: NPY002
     if torch.backends.mps.is_available():
         states.append((torch.mps.set_rng_state, torch.mps.get_rng_state()))
     return states + [(generator.set_state, generator.get_state()) for generator in generators]

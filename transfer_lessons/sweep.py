@@ -182,6 +182,7 @@ class SweepStart:
             progress.show()
         return tuple(torch.cat(rows) for rows in zip(*parts, strict=True))
 
+# %% ../nbs/13_lr_sweep.ipynb #e0cdf913
 @dataclass(repr=False, eq=False)
 class Sweep:
     """Trainings that differ only in their learning rate: K learning rates, T steps, E epochs."""
@@ -276,6 +277,18 @@ def train(self: Sweep, lr: float) -> Sweep:
     curves = [torch.cat(pair)[order] for pair in zip(ours, self.runner([lr]), strict=True)]
     return Sweep(sorted(lrs), *curves, self.suggestions, self.runner, self.n_valid)
 
+# %% ../nbs/13_lr_sweep.ipynb #ba5b4dcf
+def _sorted_lrs(lrs: float | Iterable[float] | np.ndarray | Tensor) -> list[float]:
+    """Learning rates as plain numbers, in increasing order, each once."""
+    if isinstance(lrs, Tensor | np.ndarray):
+        lrs = lrs.reshape(-1).tolist()
+    elif isinstance(lrs, str) or not isinstance(lrs, Iterable):
+        lrs = [lrs]
+    values = [lr.item() if isinstance(lr, Tensor) else lr for lr in lrs]
+    if not values:
+        raise ValueError("lrs must hold at least one learning rate; got none. Try lrs=[1e-2].")
+    return sorted(set(spread_lrs(values, len(values))))
+
 # %% ../nbs/13_lr_sweep.ipynb #82216930
 def sweep_lrs(learn: Learner, lrs: float | Iterable[float] | np.ndarray | Tensor, epochs: int, *,
               suggest_funcs: Suggestion | Iterable[Suggestion] = SUGGEST_FUNCS, div: float = 25.0,
@@ -317,14 +330,3 @@ def sweep_lrs(learn: Learner, lrs: float | Iterable[float] | np.ndarray | Tensor
     suggestions = learn.lr_find(suggest_funcs=rules).suggestions if rules else {}
     n_valid = sum(len(yb) for _, yb in learn.dls.valid)
     return Sweep(lrs, *start.train(lrs), suggestions, start.train, n_valid)
-
-def _sorted_lrs(lrs: float | Iterable[float] | np.ndarray | Tensor) -> list[float]:
-    """Learning rates as plain numbers, in increasing order, each once."""
-    if isinstance(lrs, Tensor | np.ndarray):
-        lrs = lrs.reshape(-1).tolist()
-    elif isinstance(lrs, str) or not isinstance(lrs, Iterable):
-        lrs = [lrs]
-    values = [lr.item() if isinstance(lr, Tensor) else lr for lr in lrs]
-    if not values:
-        raise ValueError("lrs must hold at least one learning rate; got none. Try lrs=[1e-2].")
-    return sorted(set(spread_lrs(values, len(values))))

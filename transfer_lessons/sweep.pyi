@@ -126,6 +126,9 @@ class Sweep:
         a new sweep; this one stays as it is
     """
 
+def _sorted_lrs(lrs: float | Iterable[float] | np.ndarray | Tensor) -> list[float]:
+    """Learning rates as plain numbers, in increasing order, each once."""
+
 def sweep_lrs(learn: Learner, lrs: float | Iterable[float] | np.ndarray | Tensor, epochs: int, *, suggest_funcs: Suggestion | Iterable[Suggestion]=..., div: float=25.0, div_final: float=100000.0, pct_start: float=0.25, moms: tuple[float, float, float]=(0.95, 0.85, 0.95)) -> Sweep:
     """Train once per learning rate, each time as `fit_one_cycle` would; the learner stays as it is.
 
@@ -147,6 +150,3 @@ def sweep_lrs(learn: Learner, lrs: float | Iterable[float] | np.ndarray | Tensor
     Raises:
         ValueError: for learning rates that are not positive numbers, and for epochs below 1
     """
-
-def _sorted_lrs(lrs: float | Iterable[float] | np.ndarray | Tensor) -> list[float]:
-    """Learning rates as plain numbers, in increasing order, each once."""
