@@ -128,7 +128,7 @@ def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2*
         folder: of those files; None takes `cache_folder()`. Delete it when you like
 
     Returns:
-        a learner that shares this one's layers; it raises `RuntimeError` rather than use a stale
+        a learner that trains this one's own layers; it raises `RuntimeError` rather than use a stale
         cache
 
     Raises:

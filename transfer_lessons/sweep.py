@@ -263,11 +263,7 @@ def _repr_png_(self: Sweep) -> tuple[bytes, dict[str, str]]:
 
 @patch
 def train(self: Sweep, lr: float) -> Sweep:
-    """Train at one more learning rate, from the same start and with the same settings.
-
-    Returns:
-        a new sweep; this one stays as it is
-    """
+    """Train at one more learning rate, from the same start; returns a new sweep with it."""
     lr = spread_lrs(lr, 1)[0]
     if lr in self.lrs:
         return self
