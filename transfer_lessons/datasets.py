@@ -101,18 +101,18 @@ def cache_folder() -> Path:
 # %% ../nbs/u4_datasets.ipynb #f18e6aaf
 _SERVER = "https://thor.robots.ox.ac.uk"  # from where torchvision has both data sets
 
-def _answers(url: str, seconds: float = 4.0) -> bool:
-    """Whether a server answers within some seconds, be it with an error."""
-    answered = threading.Event()
+def _replies(url: str, seconds: float = 4.0) -> bool:
+    """Whether a server replies within some seconds, even with an error."""
+    replied = threading.Event()
     def ask() -> None:
         with contextlib.suppress(OSError):
-            with contextlib.suppress(HTTPError):  # an answer too
+            with contextlib.suppress(HTTPError):  # a reply too
                 urlopen(url, timeout=seconds).close()
-            answered.set()
+            replied.set()
     asking = threading.Thread(target=ask, daemon=True)  # looking up a name obeys no timeout
     asking.start()
     asking.join(seconds)
-    return answered.is_set()
+    return replied.is_set()
 
 def _downloaded(dataset: Callable[..., object], name: str, root: str | os.PathLike | None,
                 server: str = _SERVER) -> Path:
@@ -122,9 +122,9 @@ def _downloaded(dataset: Callable[..., object], name: str, root: str | os.PathLi
         dataset(folder)
         return folder
     except (RuntimeError, OSError):  # not there, or not all of it
-        if not _answers(server):
+        if not _replies(server):
             raise ConnectionError(
-                f"The data set {name} is not in {folder}, and {server} does not answer. Connect to "
+                f"The data set {name} is not in {folder}, and {server} does not reply. Connect to "
                 "the internet and try again, or copy the data set there.") from None
     try:
         dataset(folder, download=True)

@@ -564,7 +564,8 @@ def test_lighting_keeps_pixels_between_0_and_1_and_a_mid_grey_near_grey():
 def test_one_interpolation_from_a_larger_image_is_nearer_the_truth_than_two():
     drawing = Image.new("RGB", (512, 512), "white")
     for radius in range(20, 240, 30):
-        ImageDraw.Draw(drawing).circle((256, 256), radius, outline="black", width=8)
+        box = (256 - radius, 256 - radius, 256 + radius, 256 + radius)
+        ImageDraw.Draw(drawing).ellipse(box, outline="black", width=8)
     large = TF.to_tensor(drawing)[None]
     small, presized = (TF.resize(large, [n, n], antialias=True) for n in (64, 80))
     turn = {**OFF, "rotate": 30.0}

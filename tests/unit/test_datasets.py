@@ -26,7 +26,7 @@ def noise(seed: int) -> Image.Image:
 
 @pytest.fixture(params=["refused", "hanging"])
 def no_network(request, monkeypatch):
-    """No connection: refused at once, or the look-up of a name that never answers."""
+    """No connection: refused at once, or the look-up of a name that never comes back."""
     over = threading.Event()
     def refuse(*_, **__):
         raise OSError("Network is unreachable")
@@ -95,39 +95,39 @@ def test_without_a_network_the_error_comes_soon_and_says_what_where_and_what_to_
         assert part in str(caught.value)
 
 
-def test_a_server_that_answers_with_an_error_is_there(monkeypatch):
+def test_a_server_that_replies_with_an_error_is_there(monkeypatch):
     def missing(url, timeout):
         raise HTTPError(url, 404, "Not Found", None, None)
     def away(url, timeout):
         raise URLError("no route")
     monkeypatch.setattr(datasets, "urlopen", missing)
-    assert datasets._answers("https://example.invalid", seconds=30)
+    assert datasets._replies("https://example.invalid", seconds=30)
     monkeypatch.setattr(datasets, "urlopen", away)
-    assert not datasets._answers("https://example.invalid")
+    assert not datasets._replies("https://example.invalid")
 
 
 def test_a_proxy_is_asked_where_there_is_one(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         asked = []
-        def answer():
+        def reply():
             connection, _ = server.accept()
             asked.append(connection.recv(4096))
             connection.sendall(b"HTTP/1.0 502 Bad Gateway\r\n\r\n")
             connection.close()
-        threading.Thread(target=answer, daemon=True).start()
+        threading.Thread(target=reply, daemon=True).start()
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         urllib.request.install_opener(urllib.request.build_opener())  # which reads the environment
         try:
-            assert datasets._answers("http://nobody.invalid", seconds=30)
+            assert datasets._replies("http://nobody.invalid", seconds=30)
         finally:
             urllib.request.install_opener(None)
     assert b"nobody.invalid" in asked[0]
 
 
 def test_a_download_that_breaks_off_is_one_error_that_says_what_to_do(monkeypatch, tmp_path):
-    monkeypatch.setattr(datasets, "_answers", lambda url: True)
+    monkeypatch.setattr(datasets, "_replies", lambda url: True)
     def broken(root, download=False):
         raise RuntimeError("File not found or corrupted." if download else "Dataset not found")
     with pytest.raises(ConnectionError, match="could not be downloaded to .*corrupted.*Try again"):
