@@ -324,5 +324,5 @@ def sweep_lrs(learn: Learner, lrs: float | Iterable[float] | np.ndarray | Tensor
         schedule.append((factor, momentum))
     start = SweepStart(learn, schedule)
     suggestions = learn.lr_find(suggest_funcs=functions).suggestions if functions else {}
-    n_valid = len(learn.dls.valid.dataset)
+    n_valid = sum(len(yb) for _, yb in learn.dls.valid)
     return Sweep(lrs, *start.train(lrs), suggestions, start.train, n_valid)
