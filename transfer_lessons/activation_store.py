@@ -6,87 +6,131 @@
 __all__ = ['to_memory', 'cache_key', 'to_file']
 
 # %% ../nbs/u5_activation_store.ipynb #96af6726
-import contextlib
-import hashlib
-import io
-import itertools
-import json
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from .checkpoints import write_atomically
-from .data import ImageLoader
-from .image_files import content_digest
+from .core import check_count
 
 # %% ../nbs/u5_activation_store.ipynb #717af928
-def to_memory(batches: Iterator[Tensor], n: int) -> Tensor:
-    """Put batches one below the other in memory, in room reserved for all of them at the first.
+def to_memory(batches: Iterable[Tensor], n: int) -> Tensor:
+    """Collect batches in one tensor, in memory that is reserved for all of them at the start.
 
     Args:
-        batches: [B, ...] float32 each
+        batches: [B, ...] each, in order
         n: rows of all batches together
 
     Returns:
-        [n, ...] float32
+        [n, ...], of the batches' type
+
+    Raises:
+        ValueError: where the batches have more or fewer rows than n
     """
-    kept, start = None, 0
+    stored = torch.empty(0)
+    n_stored = 0
+    for batch in _counted(batches, n):
+        if n_stored == 0:
+            stored = batch.new_empty(n, *batch.shape[1:])
+        stored[n_stored:n_stored + len(batch)] = batch
+        n_stored += len(batch)
+    return stored
+
+def _counted(batches: Iterable[Tensor], n: int) -> Iterator[Tensor]:
+    """The same batches; raises `ValueError` unless they have n rows together."""
+    check_count("n", n)
+    n_rows = 0
     for batch in batches:
-        kept = batch.new_empty(n, *batch.shape[1:]) if kept is None else kept
-        kept[start:start + len(batch)] = batch
-        start += len(batch)
-    return kept
+        n_rows += len(batch)
+        if n_rows <= n:
+            yield batch
+    if n_rows != n:
+        raise ValueError(f"n must be the number of rows of all batches; got n={n}, and batches "
+                         f"with {n_rows}. Try n={n_rows}.")
+
+# %% ../nbs/u5_activation_store.ipynb #27a73134
+import hashlib
+import json
+
+from PIL import Image
+
+from .data import ImageLoader
+from .image_files import content_digest
 
 # %% ../nbs/u5_activation_store.ipynb #26355d05
-def cache_key(body_digest: str, loader: ImageLoader, views: int = 1, seed: int = 0) -> str:
-    """SHA-256 of all that activations depend on: layers, weights, pictures, size, augmentation.
+def cache_key(body_digest: str, dl: ImageLoader, views: int = 1, seed: int = 0) -> str:
+    """Compute SHA-256 of everything that activations depend on.
+
+    Names and folders of the images are not part of it: copies give the same activations.
 
     Args:
-        body_digest: of what gives the activations
-        loader: of pictures
-        views: passes over the pictures
+        body_digest: stands for the layers and their weights, such as `weights_digest` of them
+        dl: a loader of images; their content, size and augmentation count
+        views: augmented views of each image
         seed: of the augmentation
 
     Returns:
         64 hexadecimal digits
     """
-    pictures, chance = loader.dataset, None
-    if loader.augment is not None:
-        chance = [loader.augment, views, seed, loader.bs]
-    facts = [body_digest, pictures.size, chance]
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for source in pictures.sources:
+    augmentation = None
+    if dl.augment is not None:
+        augmentation = [dl.augment, views, seed, dl.bs]
+    facts = json.dumps([body_digest, dl.dataset.size, augmentation], sort_keys=True)
+    digest = hashlib.sha256(facts.encode())
+    for source in dl.dataset.sources:
         digest.update(content_digest(source))
-        if isinstance(source, Image.Image):  # the same pixels can be a wide picture or a high one
+        if isinstance(source, Image.Image):  # its pixels in a row could be another shape's
             digest.update(str(source.size).encode())
     return digest.hexdigest()
 
+# %% ../nbs/u5_activation_store.ipynb #cf2c8531
+import contextlib
+import io
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from .checkpoints import locked, write_atomically
+
 # %% ../nbs/u5_activation_store.ipynb #a81e278d
-def to_file(batches: Iterator[Tensor], n: int, file: Path) -> Tensor:
-    """Put batches one below the other in a file, written whole or not at all.
+def to_file(batches: Iterable[Tensor], n: int, file: Path) -> Tensor:
+    """Collect batches in a file, or take the file that is there if its first batch agrees.
+
+    Where several processes want the same file, one writes it and the others wait for it.
 
     Args:
-        batches: [B, ...] float32 each
+        batches: [B, ...] float32 each, in order
         n: rows of all batches together
-        file: a numpy file; one that is there is taken if its first batch is the same
+        file: a numpy file (.npy); missing folders are made
 
     Returns:
-        [n, ...] float32, read from the file when it is looked at
+        [n, ...] float32, read from the file where it is used; writing to it leaves the file alone
+
+    Raises:
+        ValueError: where the batches have more or fewer rows than n
+        OSError: where the file cannot be written, such as on a full disk
     """
+    batches = _counted(batches, n)
     first = next(batches)
-    shape = (n, *first.shape[1:])
-    with contextlib.suppress(OSError, ValueError, EOFError):
-        kept = torch.from_numpy(np.load(file, mmap_mode="c"))
-        if (kept.shape, kept.dtype) == (shape, first.dtype) and torch.allclose(
-                kept[:len(first)], first, 1e-3, 1e-4 * first.abs().max()):
-            return kept
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    rows = (batch.contiguous().numpy() for batch in itertools.chain([first], batches))
-    write_atomically(file, itertools.chain([header.getvalue()], rows))
-    return torch.from_numpy(np.load(file, mmap_mode="c"))
+    with locked(file):
+        stored = _read_if_it_agrees(file, n, first)
+        if stored is None:
+            header = io.BytesIO()
+            np.lib.format.write_array_header_1_0(header, {
+                "descr": "<f4", "fortran_order": False, "shape": (n, *first.shape[1:])})
+            rows = (batch.contiguous().numpy() for batch in itertools.chain([first], batches))
+            write_atomically(file, itertools.chain([header.getvalue()], rows))
+            stored = torch.from_numpy(np.load(file, mmap_mode="c"))
+    return stored
+
+def _read_if_it_agrees(file: Path, n: int, first: Tensor) -> Tensor | None:
+    """What a file holds, if that has n rows and begins with the first batch; else None."""
+    stored = None
+    with contextlib.suppress(OSError, ValueError, EOFError):  # no file, or no whole numpy file
+        stored = torch.from_numpy(np.load(file, mmap_mode="c"))
+    if stored is None or stored.dtype != first.dtype or stored.shape != (n, *first.shape[1:]):
+        return None
+    tolerance = 1e-4 * first.abs().max().item()
+    agrees = torch.allclose(stored[:len(first)], first, rtol=1e-3, atol=tolerance)
+    return stored if agrees else None

@@ -1,132 +1,77 @@
-"""Module precompute."""
+"""Run the frozen layers once, cache their activations, and train the rest of the network on those."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .core import Table
 from .data import ImageDataLoaders
 from .data import ImageLoader
 from .freezing import LearningRate
+from .frozen_body import FrozenBody
 from .learner import Learner
 from collections.abc import Iterator
-from collections.abc import Sequence
-from timm.layers import SelectAdaptivePool2d
+from pathlib import Path
 from torch import Tensor
 from torch import nn
 from torch.optim import Optimizer
 from typing import Any
 
-__all__ = ['DETERMINISTIC_LAYERS', 'split_frozen', 'weights_digest', 'FrozenBody', 'CachedLoader', 'PrecomputedLearner']
-DETERMINISTIC_LAYERS = (nn.Identity, nn.Flatten, nn.ReLU, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, SelectAdaptivePool2d)
-
-def _boundary(model: nn.Module, blocks: Sequence[nn.Module]) -> int:
-    """Number of the first block that training would change, or that answers differently then."""
-
-def _blocks(module: nn.Module, x: Tensor) -> list[nn.Module]:
-    """A module's parts that, one after another, give what it gives for x; itself if it has none."""
-
-def split_frozen(model: nn.Module, xb: Tensor) -> tuple[nn.Sequential, nn.Sequential]:
-    """Cut a network before the first block that trains.
-
-    Raises `ValueError` where nothing is frozen, nothing trains, or where the network is not blocks
-    one after another.
-
-    Args:
-        model: a network as `layer_groups` takes it
-        xb: some pictures [B, 3, H, W], to see that the parts make the whole
-
-    Returns:
-        what is frozen, and what comes after it: no copies
-    """
-
-def _state(module: nn.Module) -> list[Tensor]:
-    ...
-
-def weights_digest(module: nn.Module) -> str:
-    """SHA-256 of what a module is: its layers, their weights and statistics.
-
-    Returns:
-        64 hexadecimal digits
-    """
-
-class FrozenBody:
-    """The part of a network that does not train, and whether it is still what it was."""
-    seen: Any
-    body: Any
-    digest: Any
-
-    def __init__(self, body: nn.Sequential):
-        ...
-
-    @staticmethod
-    def _versions(body: nn.Module) -> list[tuple[int, int]]:
-        ...
-
-    def check(self) -> None:
-        """Raise `RuntimeError` where it trains, or its weights or statistics have changed."""
-
-    def activations(self, loader: ImageLoader, views: int=1, seed: int=0) -> Iterator[Tensor]:
-        """What it gives for all pictures of a loader, batch after batch in file order.
-
-    Args:
-        loader: of pictures
-        views: passes over the pictures, each with other chances where it augments
-        seed: of the chances
-
-    Returns:
-        [B, ...] float32, on the CPU
-    """
+__all__ = ['CachedLoader', 'PrecomputedLearner']
 
 class CachedLoader(ImageLoader):
-    """Batches of kept activations: the pictures, their order and its chances are the live loader's.
+    """Batches of cached activations, for the images of a live loader and in its order.
 
     Args:
-        live: the loader of the pictures
-        kept: [views * pictures, ...], view after view
-        frozen: what gave the activations
+        live: the loader of the images
+        activations: [views * images, ...]: all images of view 0, then all of view 1, ...
+        frozen: what gave the activations; it is checked before every pass
     """
-    kept: Any
-    frozen: Any
+    activations: Tensor
+    n_views: Any
+    frozen: FrozenBody
 
-    def __init__(self, live: ImageLoader, kept: Tensor, frozen: FrozenBody):
+    def __init__(self, live: ImageLoader, activations: Tensor, frozen: FrozenBody):
         ...
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         ...
 
 class PrecomputedLearner(Learner):
-    """Trains the layers after the frozen ones on kept activations; they are the original's own.
+    """Trains the layers behind the cut on cached activations; they are the original's own.
 
     Args:
-        original: the learner of the pictures
-        dls: of activations
-        model: activations [B, ...] -> logits [B, classes]; parts of the original's
+        original: the learner of the images
+        dls: loaders of activations
+        model: activations [B, ...] -> logits [B, classes], made of the original's layers
     """
-    original: Any
-    n_groups: Any
-    places: Any
+    original: Learner
+    group_ids: Any
+    n_groups: int
 
     def __init__(self, original: Learner, dls: ImageDataLoaders, model: nn.Module):
         ...
 
     def create_opt(self) -> Optimizer:
-        """A new optimizer with the original's layer groups, so that a slice means the same rates."""
+        """Make a new optimizer with the original's layer groups; the cached ones are empty."""
 
     def get_logits(self, dl: ImageLoader | None=None) -> tuple[Tensor, Tensor]:
-        """Kept activations go through the trained layers, pictures through the whole network.
+        """Logits [N, classes] and targets [N], on the CPU, of cached activations or of images.
 
-    Args:
-        dl: of notes, or of pictures; None takes the validation notes
-
-    Returns:
-        logits [N, classes] float32, targets [N] int64, both on the CPU
-    """
+        Args:
+            dl: None takes the cached validation images
+        """
 
     def freeze_to(self, n: int) -> None:
-        """Freeze the original's groups; training says so where kept activations are of no use then."""
+        """Freeze the original's layer groups; training says where the cache is of no use then."""
 
     def summary(self, lr: LearningRate | None=None) -> Table:
-        """The layer groups of the original."""
+        """The layer groups of the original, as its own `summary` shows them."""
 
     def precompute(self, **options: Any) -> PrecomputedLearner:
-        """Run the original's frozen layers once more: those that are frozen now."""
+        """Run the original's frozen layers again: those that are frozen now."""
 
 def _check_views(views: int | None, augment: dict | None) -> None:
-    ...
+    """Raise `ValueError` unless views are given where images are augmented, and only there."""
+
+def _bytes_per_image(body: FrozenBody, xb: Tensor) -> int:
+    """What an image's activations take in memory."""
+
+def _cached(dl: ImageLoader, body: FrozenBody, views: int, seed: int, folder: Path | None) -> CachedLoader:
+    """Cache a loader's activations in a folder, or in its device's memory where that is None."""

@@ -205,16 +205,20 @@ class Learner:
     """
 
     def precompute(self, views: int | None=None, max_memory: int=..., folder: str | os.PathLike | None=None) -> PrecomputedLearner:
-        """Run the frozen layers once, for a learner that trains the others on what they gave.
-
-    Raises `ValueError` where augmentation is on and `views` is not given, or the other way round,
-    and where nothing can be kept. What it returns raises `RuntimeError` before it would train on
-    stale activations.
+        """Run the frozen layers once; the learner it returns trains the others on what they gave.
 
     Args:
-        views: augmented views to keep of each training picture
+        views: augmented views of each training image; None where augmentation is off
         max_memory: bytes; activations that take more go into files
-        folder: of those files; delete it when you like
+        folder: of those files; None takes `cache_folder()`. Delete it when you like
+
+    Returns:
+        a learner that shares this one's layers; it raises `RuntimeError` rather than use a stale
+        cache
+
+    Raises:
+        ValueError: where augmentation is on without views, or off with them, and where the network
+            cannot be cut
     """
 
     def forward(self, xb: Tensor) -> Tensor:
