@@ -134,6 +134,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'transfer_lessons/datasets.py'),
                                            'transfer_lessons.datasets.flowers': ( 'u4_datasets.html#flowers',
                                                                                   'transfer_lessons/datasets.py'),
+                                           'transfer_lessons.datasets.icon_font': ( 'u4_datasets.html#icon_font',
+                                                                                    'transfer_lessons/datasets.py'),
                                            'transfer_lessons.datasets.icons': ('u4_datasets.html#icons', 'transfer_lessons/datasets.py'),
                                            'transfer_lessons.datasets.pets': ('u4_datasets.html#pets', 'transfer_lessons/datasets.py'),
                                            'transfer_lessons.datasets.solar': ('u4_datasets.html#solar', 'transfer_lessons/datasets.py')},
