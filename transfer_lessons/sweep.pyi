@@ -7,16 +7,13 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from matplotlib.axes import Axes
 from torch import Tensor
 from torch import nn
 from typing import Any
-import matplotlib.pyplot as plt
 import numpy as np
 
-__all__ = ['Curves', 'Schedule', 'with_one', 'head_losses', 'LinearHeads', 'SweepStart', 'Sweep', 'sweep_lrs']
-
-def with_one(xb: Tensor) -> Tensor:
-    """Features [B, F] with a 1 behind each row [B, F + 1]: a bias is a weight for it."""
+__all__ = ['Curves', 'Schedule', 'head_losses', 'LinearHeads', 'SweepStart', 'Sweep', 'sweep_lrs']
 
 def head_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy of each of K heads [K], from logits [N, K, C] and class numbers [N]."""
@@ -32,8 +29,6 @@ class LinearHeads:
     weights: Any
     exp_avg: Any
     exp_avg_sq: Any
-    gradients: Any
-    update: Any
     lrs: Any
     weight_decay: Any
     beta2: Any
@@ -109,7 +104,7 @@ class Sweep:
     def __repr__(self) -> str:
         ...
 
-    def plot(self, axes: Sequence[plt.Axes] | None=None) -> None:
+    def plot(self, axes: Sequence[Axes] | None=None) -> None:
         """Draw final validation loss and error rate against the learning rate, with the suggestions.
 
     Args:
@@ -120,17 +115,13 @@ class Sweep:
         ...
 
     def train(self, lr: float) -> Sweep:
-        """Train at one more learning rate, from the same start and with the same settings.
-
-    Returns:
-        a new sweep; this one stays as it is
-    """
+        """Train at one more learning rate from the same start, and return a sweep that has it too."""
 
 def _sorted_lrs(lrs: float | Iterable[float] | np.ndarray | Tensor) -> list[float]:
     """Learning rates as plain numbers, in increasing order, each once."""
 
 def sweep_lrs(learn: Learner, lrs: float | Iterable[float] | np.ndarray | Tensor, epochs: int, *, suggest_funcs: Suggestion | Iterable[Suggestion]=..., div: float=25.0, div_final: float=100000.0, pct_start: float=0.25, moms: tuple[float, float, float]=(0.95, 0.85, 0.95)) -> Sweep:
-    """Train once per learning rate, each time as `fit_one_cycle` would; the learner stays as it is.
+    """Train once per learning rate, as `fit_one_cycle` would; the learner stays as it is.
 
     Linear heads with cross-entropy and AdamW train together, anything else one after another.
 

@@ -31,6 +31,7 @@ def error_rate(logits: Tensor, targets: Tensor) -> float:
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from fastcore.basics import patch
@@ -72,7 +73,7 @@ class Learner:
         self.path = Path(path)
         self.opt: Optimizer | None = None  # that of the last training
         self.recorder = Recorder()
-        self.progress_type: Callable[[int], Progress] = Progress  # number of epochs -> display
+        self.progress_type: Callable[[int], Any] = Progress  # number of epochs -> its display
         self.loaded: tuple[dict, dict] | None = None  # what `load` read, until it is resumed
 
     def create_opt(self) -> Optimizer:

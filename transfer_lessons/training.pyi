@@ -60,7 +60,7 @@ class Learner:
     path: Path
     recorder: Recorder
     opt: Optimizer | None
-    progress_type: Callable[[int], Progress]
+    progress_type: Callable[[int], Any]
     loaded: tuple[dict, dict] | None
 
     def __init__(self, dls: ImageDataLoaders, model: nn.Module, loss_func: Callable[[Tensor, Tensor], Tensor]=..., metrics: Callable | Sequence[Callable] | None=..., opt_func: Callable[..., Optimizer]=..., path: str | os.PathLike='.'):

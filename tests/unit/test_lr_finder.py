@@ -461,9 +461,9 @@ def fastai_minimum(lrs: Tensor, losses: Tensor) -> float:
     return lrs[losses.argmin()].item() / 10
 
 
-def fastai_steep(lrs: Tensor, losses: Tensor) -> float:
-    grads = (losses[1:] - losses[:-1]) / (lrs[1:].log() - lrs[:-1].log())
-    return lrs[grads.argmin()].item()
+def fastai_slopes(lrs: Tensor, losses: Tensor) -> Tensor:
+    """Its `steep` takes the learning rate of the lowest; of several, rounding decides which."""
+    return (losses[1:] - losses[:-1]) / (lrs[1:].log() - lrs[:-1].log())
 
 
 def fastai_slide(lrs: Tensor, losses: Tensor) -> float:
@@ -508,7 +508,8 @@ def test_minimum_steep_and_slide_are_those_of_fastai(losses):
     lrs = rates(len(losses))
     tensors = torch.tensor(lrs, dtype=torch.float64), torch.tensor(losses, dtype=torch.float64)
     assert minimum(lrs, losses) == fastai_minimum(*tensors)
-    assert steep(lrs, losses) == pytest.approx(fastai_steep(*tensors))
+    slopes = fastai_slopes(*tensors)
+    assert slopes[lrs.index(steep(lrs, losses))].item() == pytest.approx(slopes.min().item())
     assert slide(lrs, losses) == fastai_slide(*tensors)
 
 
