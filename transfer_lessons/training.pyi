@@ -213,8 +213,8 @@ class Learner:
         folder: of those files; None takes `cache_folder()`. Delete it when you like
 
     Returns:
-        a learner that shares this one's layers; it raises `RuntimeError` rather than use a stale
-        cache
+        a learner that trains this one's own layers; rather than use a stale cache it raises
+        `RuntimeError`
 
     Raises:
         ValueError: where augmentation is on without views, or off with them, and where the network
