@@ -48,7 +48,7 @@ class FrozenBody:
         body: the frozen layers; they are copied, to be compared with later
     """
     body: nn.Sequential
-    digest: Any
+    digest: str
     before: Any
 
     def __init__(self, body: nn.Sequential):
