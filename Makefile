@@ -47,7 +47,7 @@ help:  ## list the targets
 run: .venv/run  ## train on the built-in images and show the mistakes: plots under runs/
 	@$(BIN)/transfer-lessons run
 
-check: style  ## style, types and unit tests: before every commit
+check: style types  ## style, types and unit tests: before every commit
 	@echo "== Unit tests" && $(BIN)/python -m pytest tests/unit
 
 style: .venv/dev  ## style alone
@@ -56,7 +56,7 @@ style: .venv/dev  ## style alone
 types: .venv/dev  ## types alone
 	@echo "== Types" && $(BIN)/python $(PACKAGE)/check_types.py
 
-test: style .venv/ipywidgets7  ## everything: style, types, every lesson from top to bottom, all tests
+test: style types .venv/ipywidgets7  ## everything: style, types, every lesson from top to bottom, all tests
 	@echo "== Every lesson, top to bottom" && $(BIN)/nbdev-test --n-workers 1 --timing --do-print
 	@echo "== Tests" && $(BIN)/python -m pytest
 

@@ -119,8 +119,10 @@ def to_file(batches: Iterable[Tensor], n: int, file: Path) -> Tensor:
             header = io.BytesIO()
             np.lib.format.write_array_header_1_0(header, {
                 "descr": "<f4", "fortran_order": False, "shape": (n, *first.shape[1:])})
-            rows = (batch.contiguous().numpy() for batch in itertools.chain([first], batches))
-            write_atomically(file, itertools.chain([header.getvalue()], rows))
+            parts = itertools.chain(
+                [memoryview(header.getvalue())],
+                (batch.contiguous().numpy().data for batch in itertools.chain([first], batches)))
+            write_atomically(file, parts)
             stored = torch.from_numpy(np.load(file, mmap_mode="c"))
     return stored
 

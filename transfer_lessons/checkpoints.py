@@ -17,7 +17,7 @@ from pathlib import Path
 HOST = re.sub(r"\W", "-", platform.node())  # this machine, in letters that suit a file name
 
 # %% ../nbs/u3_checkpoints.ipynb #cc3268fd
-def write_atomically(file: Path, data: bytes | Iterable[bytes]) -> None:
+def write_atomically(file: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Write a file whole or not at all; whatever happens, the one that was there before survives.
 
     Args:

@@ -240,7 +240,7 @@ class ImageDataLoaders:
         check_count("size", size, suggestion=128)
         check_count("bs", bs, suggestion=16)
         check_positive(presize=presize)
-        self.vocab = sorted(set(labels)) if vocab is None else list(vocab)
+        self.vocab: list[str] = sorted(set(labels)) if vocab is None else list(vocab)
         check_labels(sources, labels, self.vocab)
         in_train, in_valid = _train_valid_masks(sources, labels, is_valid, valid_pct, seed)
         self.device = default_device(device, quiet=True)

@@ -64,8 +64,8 @@ class ImageDataset(Dataset):
         targets: class number of each image
         size: pixels per side
     """
-    sources: Any
-    targets: Any
+    sources: list[ImageSource]
+    targets: list[int]
     size: int
 
     def __init__(self, sources: Sequence[ImageSource], targets: Sequence[int], size: int):
@@ -127,13 +127,13 @@ class ImageDataLoaders:
         num_workers: processes that read images; None: up to 8 for a CUDA device, else 0
         device: None takes the fastest present
     """
-    vocab: Any
-    device: Any
+    device: torch.device
     size: int
     bs: int
     seed: int
     train: ImageLoader
     valid: ImageLoader
+    vocab: list[str]
 
     def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None=None, *, vocab: Sequence[str] | None=None, size: int=128, bs: int=64, valid_pct: float=0.2, seed: int=42, augment: bool | dict=True, presize: float=1.25, num_workers: int | None=None, device: str | torch.device | None=None):
         ...

@@ -96,7 +96,7 @@ def weights_digest(module: nn.Module) -> str:
     digest = hashlib.sha256(repr(module).encode())
     for value in _weights_and_statistics(module):
         digest.update(f"{value.dtype} {list(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 class FrozenBody:
@@ -124,7 +124,7 @@ class FrozenBody:
 
 # %% ../nbs/u5a_frozen_body.ipynb #ad0bb5c1
 import copy
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from fastcore.basics import patch
 
@@ -135,7 +135,7 @@ from .data import ImageLoader
 @patch
 @torch.no_grad()
 def activations(self: FrozenBody, dl: ImageLoader, views: int = 1,
-                seed: int = 0) -> Iterator[Tensor]:
+                seed: int = 0) -> Generator[Tensor, None, None]:
     """Yield the body's activations for all images of a loader, batch by batch in file order.
 
     Args:

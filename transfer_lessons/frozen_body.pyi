@@ -1,7 +1,7 @@
 """Cut a network where its frozen layers end, run them, and notice when they change."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .data import ImageLoader
-from collections.abc import Iterator
+from collections.abc import Generator
 from collections.abc import Sequence
 from timm.layers import SelectAdaptivePool2d
 from torch import Tensor
@@ -48,7 +48,7 @@ class FrozenBody:
         body: the frozen layers; they are copied, to be compared with later
     """
     body: nn.Sequential
-    digest: Any
+    digest: str
     before: Any
 
     def __init__(self, body: nn.Sequential):
@@ -57,7 +57,7 @@ class FrozenBody:
     def check(self) -> None:
         """Raise `RuntimeError` where the body trains, or its weights or statistics have changed."""
 
-    def activations(self, dl: ImageLoader, views: int=1, seed: int=0) -> Iterator[Tensor]:
+    def activations(self, dl: ImageLoader, views: int=1, seed: int=0) -> Generator[Tensor, None, None]:
         """Yield the body's activations for all images of a loader, batch by batch in file order.
 
     Args:

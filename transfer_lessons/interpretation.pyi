@@ -27,10 +27,10 @@ class ClassificationInterpretation:
     """
     targets: Tensor
     dataset: ImageDataset
-    vocab: Any
-    probabilities: Any
+    vocab: list[str]
+    probabilities: Tensor
     predicted: Any
-    losses: Any
+    losses: Tensor
 
     def __init__(self, logits: Tensor, targets: Tensor, dataset: ImageDataset, vocab: Sequence[str]):
         ...

@@ -150,13 +150,14 @@ def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2*
         store = cache_folder() / "activations" if folder is None else Path(folder).expanduser()
     dls.train = _cached(dls.train, body, n_views, dls.seed, store)
     dls.valid = _cached(dls.valid, body, 1, dls.seed, store)
-    dls.show_batch = self.dls.show_batch  # of images, which activations are not
+    # Images can be shown, activations cannot.
+    dls.show_batch = self.dls.show_batch  # type: ignore[method-assign]
     return PrecomputedLearner(self, dls, trained)
 
 @patch
-def precompute(self: PrecomputedLearner, **options: Any) -> PrecomputedLearner:
+def precompute(self: PrecomputedLearner, *args: Any, **options: Any) -> PrecomputedLearner:
     """Run the original's frozen layers again: those that are frozen now."""
-    return self.original.precompute(**options)
+    return self.original.precompute(*args, **options)
 
 # %% ../nbs/12_cached_features.ipynb #54f29283
 def _check_views(views: int | None, augment: dict | None) -> None:

@@ -64,7 +64,7 @@ class PrecomputedLearner(Learner):
     def summary(self, lr: LearningRate | None=None) -> Table:
         """The layer groups of the original, as its own `summary` shows them."""
 
-    def precompute(self, **options: Any) -> PrecomputedLearner:
+    def precompute(self, *args: Any, **options: Any) -> PrecomputedLearner:
         """Run the original's frozen layers again: those that are frozen now."""
 
 def _check_views(views: int | None, augment: dict | None) -> None:

@@ -92,8 +92,8 @@ class LRScrubber:
         quiz: hide the curves until the learner has predicted: too low, good or too high
     """
     sweep: Sweep
-    data: Any
-    png: Any
+    data: dict[str, Any]
+    png: bytes
     alt: str
     quiz: bool
     shown_at: Any

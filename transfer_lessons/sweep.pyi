@@ -61,8 +61,8 @@ def _train_alone(learn: Learner, lrs: list[float], schedule: Schedule, on_step: 
 class SweepStart:
     """Where all trainings of a sweep start: a learner as it is now, its random states included."""
     schedule: Schedule
-    rng_states: Any
-    together: Any
+    rng_states: list[tuple[Callable, object]]
+    together: bool
     learn: Any
 
     def __init__(self, learn: Learner, schedule: Schedule):

@@ -63,11 +63,11 @@ class Learner:
                  loss_func: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
                  metrics: Callable | Sequence[Callable] | None = error_rate,
                  opt_func: Callable[..., Optimizer] = adamw, path: str | os.PathLike = "."):
-        self.metrics = [metrics] if callable(metrics) else list(metrics or [])
+        self.metrics: list[Callable] = [metrics] if callable(metrics) else list(metrics or [])
         for function in (loss_func, opt_func, *self.metrics):
             _check_function(function)
         self.dls = dls
-        self.model = model.to(dls.device).to(memory_format=torch.channels_last)
+        self.model: nn.Module = model.to(dls.device).to(memory_format=torch.channels_last)
         self.loss_func = loss_func
         self.opt_func = opt_func
         self.path = Path(path)

@@ -52,13 +52,13 @@ class Learner:
     Raises:
         ValueError: where loss_func, opt_func or a metric cannot be called
     """
-    metrics: Any
     dls: ImageDataLoaders
-    model: Any
     loss_func: Callable[[Tensor, Tensor], Tensor]
     opt_func: Callable[..., Optimizer]
     path: Path
     recorder: Recorder
+    metrics: list[Callable]
+    model: nn.Module
     opt: Optimizer | None
     progress_type: Callable[[int], Any]
     loaded: tuple[dict, dict] | None

@@ -6,6 +6,7 @@ A stub says what the class looks like once everything is imported, with the docs
 `learn.lr_` completes and a wrong argument is underlined. Checkers prefer it to the module beside it.
 """
 import ast
+import re
 from copy import deepcopy
 
 from house import LIBRARY, exported_modules, patched_class, tree
@@ -23,10 +24,13 @@ class Library:
         self.trees = {module: tree(module) for module in exported_modules()}
         self.home: dict[str, str] = {}
         self.methods: dict[str, list[tuple[str, ast.FunctionDef]]] = {}
+        self.results: dict[str, str] = {}  # what each function returns
         for module, parsed in self.trees.items():
             for node in parsed.body:
                 if isinstance(node, ast.ClassDef):
                     self.home[node.name] = module
+                elif isinstance(node, ast.FunctionDef) and node.returns is not None:
+                    self.results[node.name] = ast.unparse(node.returns)
         for module, parsed in self.trees.items():
             for node in parsed.body:
                 if name := patched_class(node):
@@ -116,23 +120,29 @@ def annotations(function: ast.FunctionDef) -> list[ast.AST | None]:
     return [function.returns, *(arg.annotation for arg in given if arg is not None)]
 
 
-def type_of(value: ast.AST, parameters: dict[str, ast.AST | None], known: set[str]) -> str:
+def type_of(value: ast.AST, parameters: dict[str, ast.AST | None], library: Library) -> str:
     """What an attribute holds, from the expression that it is first given; `Any` where unclear."""
     if isinstance(value, ast.Name) and parameters.get(value.id) is not None:
         return ast.unparse(parameters[value.id])
     if isinstance(value, ast.Constant) and type(value.value) in (bool, int, float, str):
         return type(value.value).__name__
+    if isinstance(value, ast.Compare):
+        return "bool"
+    if isinstance(value, ast.JoinedStr):
+        return "str"
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
         name = value.func.id
-        if name in known or name == "Path":
+        if name in library.home or name == "Path":
             return name
-        return BUILTIN_RESULTS.get(name, "Any")
-    if isinstance(value, (ast.Compare, ast.JoinedStr)):
-        return "bool" if isinstance(value, ast.Compare) else "str"
+        if name == "list" and isinstance(value.args[0], ast.Name):
+            given = parameters.get(value.args[0].id)
+            inside = re.fullmatch(r"Sequence\[(.+)\]", ast.unparse(given)) if given else None
+            return f"list[{inside[1]}]" if inside else "list"
+        return library.results.get(name) or BUILTIN_RESULTS.get(name, "Any")
     return "Any"
 
 
-def attributes(method: ast.FunctionDef, known: set[str]) -> dict[str, str]:
+def attributes(method: ast.FunctionDef, library: Library) -> dict[str, str]:
     """The attributes that a method gives `self`, and the type of each."""
     parameters = {arg.arg: arg.annotation for arg in [*method.args.args, *method.args.kwonlyargs]}
     found: dict[str, str] = {}
@@ -143,7 +153,7 @@ def attributes(method: ast.FunctionDef, known: set[str]) -> dict[str, str]:
         elif isinstance(node, ast.Assign):
             for target in node.targets:
                 if is_own(target):
-                    found.setdefault(target.attr, type_of(node.value, parameters, known))
+                    found.setdefault(target.attr, type_of(node.value, parameters, library))
                 for part in filter(is_own, getattr(target, "elts", [])):  # of self.a, self.b = ...
                     found.setdefault(part.attr, "Any")
     return found | declared
@@ -159,11 +169,11 @@ def late_attributes(name: str, library: Library) -> dict[str, str]:
     node = next(part for part in library.trees[library.home[name]].body
                 if isinstance(part, ast.ClassDef) and part.name == name)
     own = {attribute for part in node.body if isinstance(part, ast.FunctionDef)
-           for attribute in attributes(part, set())}
+           for attribute in attributes(part, library)}
     own |= {given for part in node.body for given in defined_names(part)}
     found: dict[str, str] = {}
     for _, method in library.methods.get(name, []):
-        for attribute, kind in attributes(method, set(library.home)).items():
+        for attribute, kind in attributes(method, library).items():
             if attribute not in own:
                 found.setdefault(attribute, kind)
     return found
@@ -177,7 +187,7 @@ def class_stub(node: ast.ClassDef, library: Library) -> ast.ClassDef:
     declared = {name for part in others for name in defined_names(part)}
     found = late_attributes(node.name, library)
     for method in reversed(methods):  # the first one decides, as a rule `__init__`
-        found |= attributes(method, set(library.home))
+        found |= attributes(method, library)
     lines = [f"{name}: {kind}" for name, kind in found.items() if name not in declared]
     stub.body = [*others, *(ast.parse(line).body[0] for line in lines)]
     stub.body += [signature(method) for method in methods]
