@@ -35,7 +35,7 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
 def run(file: Path) -> None:
     """Run one notebook in its folder and store its outputs."""
     notebook = nbformat.read(file, 4)
-    client = NotebookClient(notebook, timeout=300, coalesce_streams=True,
+    client = NotebookClient(notebook, timeout=900, coalesce_streams=True,
                             store_widget_state=False, resources={"metadata": {"path": str(file.parent)}})
     client.execute()
     tidy(notebook)
