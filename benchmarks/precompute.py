@@ -2,7 +2,6 @@
 import tempfile
 import time
 from importlib.util import find_spec
-from pathlib import Path
 
 import limits
 import torch
