@@ -66,8 +66,8 @@ def test_the_command_copies_the_lessons_and_keeps_those_already_there(installed,
 
 
 def test_a_lesson_alone_in_an_empty_folder_runs_with_the_wheel(installed, tmp_path):
-    lesson = shutil.copy(ROOT / "nbs" / "05_optimizers.ipynb", tmp_path)
+    lesson = shutil.copy(ROOT / "nbs" / "03_cross_entropy.ipynb", tmp_path)
     subprocess.run([sys.executable, "-m", "nbconvert", "--log-level", "WARN", "--to", "notebook",
                     "--execute", "--output", "done", lesson],
                    env=installed, cwd=tmp_path, check=True)
-    assert {file.name for file in tmp_path.iterdir()} == {"05_optimizers.ipynb", "done.ipynb"}
+    assert {file.name for file in tmp_path.iterdir()} == {"03_cross_entropy.ipynb", "done.ipynb"}
