@@ -467,7 +467,8 @@ def test_a_gpu_is_never_waited_for():
     weight = torch.ones(3, device="cuda")
     torch.cuda.set_sync_debug_mode("error")
     try:
-        cross_entropy(rows, labels, label_smoothing=0.1, weight=weight)
-        binary_cross_entropy(rows, rows)
+        loss = cross_entropy(rows, labels, label_smoothing=0.1, weight=weight)
+        binary_loss = binary_cross_entropy(rows, rows)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert loss.isfinite() and binary_loss.isfinite()
