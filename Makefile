@@ -57,7 +57,8 @@ types: .venv/dev  ## types alone
 	@echo "== Types" && $(BIN)/python $(PACKAGE)/check_types.py
 
 test: style types .venv/ipywidgets7  ## everything: style, types, every lesson from top to bottom, all tests
-	@echo "== Every lesson, top to bottom" && $(BIN)/nbdev-test --n-workers 1 --timing --do-print
+	@echo "== Every lesson, top to bottom, one on each core"
+	@OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2 --timing --do-print
 	@echo "== Tests" && $(BIN)/python -m pytest
 
 oldest: .venv-oldest/done  ## unit tests with the lowest versions that settings.ini allows

@@ -5,7 +5,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from torch import nn
+from small import small_model
 
 from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.datasets import draw_icons
@@ -28,14 +28,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def small_model(n_classes: int = 3, dropout: float = 0.2) -> nn.Sequential:
-    """Two convolutions with BatchNorm, and a head with dropout: three layer groups."""
-    body = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(),
-                         nn.Conv2d(4, 6, 3, 2), nn.BatchNorm2d(6), nn.ReLU())
-    return nn.Sequential(body, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                                             nn.Dropout(dropout), nn.Linear(6, n_classes)))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from conftest import small_model
+from small import small_model
 from torch import nn
 from torch.testing import assert_close
 from torchvision.models import resnet18

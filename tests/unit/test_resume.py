@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import small_model
 from safetensors import safe_open
+from small import small_model
 from torch import nn
 
 from transfer_lessons.checkpoints import read_checkpoint

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import small_model
+from small import small_model
 from torch import nn
 
 from transfer_lessons.core import Progress
