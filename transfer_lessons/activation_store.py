@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from .core import check_count
+from .arguments import check_count
 
 # %% ../nbs/u5_activation_store.ipynb #717af928
 def to_memory(batches: Iterable[Tensor], n: int) -> Tensor:

@@ -37,7 +37,7 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf
 from huggingface_hub import try_to_load_from_cache
 from torchvision.models import get_model_weights, list_models
 
-from .core import check_count
+from .arguments import check_count
 from .data import Normalize
 
 # %% ../nbs/04_backbones.ipynb #1954daca

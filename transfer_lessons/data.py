@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .core import check_fraction
+from .arguments import check_fraction
 from .image_files import content_position
 
 # %% ../nbs/02_data.ipynb #2bb1bff8
@@ -116,7 +116,8 @@ import numpy as np
 from fastcore.basics import patch
 from torch.utils.data import DataLoader, Dataset
 
-from .core import check_count, check_positive, default_device, show_images
+from .arguments import check_count, check_positive
+from .core import default_device, show_images
 from .image_files import (
     ImageSource, check_labels, check_one_each, check_split, content_digest, labels_from_folders,
     labels_from_names, load_image, warn_of_copies)
@@ -239,7 +240,7 @@ class ImageDataLoaders:
                  device: str | torch.device | None = None):
         check_count("size", size, suggestion=128)
         check_count("bs", bs, suggestion=16)
-        check_positive(presize=presize)
+        check_positive("presize", presize)
         self.vocab: list[str] = sorted(set(labels)) if vocab is None else list(vocab)
         check_labels(sources, labels, self.vocab)
         in_train, in_valid = _train_valid_masks(sources, labels, is_valid, valid_pct, seed)

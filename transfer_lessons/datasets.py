@@ -56,7 +56,7 @@ def draw_icons(size: int = 128) -> tuple[list[Image.Image], list[str]]:
 # %% ../nbs/u4_datasets.ipynb #a3119311
 from typing import Any
 
-from .core import check_fraction
+from .arguments import check_fraction
 from .data import ImageDataLoaders
 
 # %% ../nbs/u4_datasets.ipynb #ed1e1593

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../nbs/10_fine_tuning.ipynb #cf4a344f
 from fastcore.basics import patch
 
-from .core import check_count, check_fraction, check_positive
+from .arguments import check_count, check_fraction, check_positive
 from .learner import Learner
 
 # %% ../nbs/10_fine_tuning.ipynb #7d0d79b6
@@ -30,9 +30,10 @@ def fine_tune(self: Learner, epochs: int, base_lr: float = 2e-3, freeze_epochs: 
     """
     check_count("epochs", epochs)
     check_count("freeze_epochs", freeze_epochs, minimum=0)
-    check_positive(base_lr=base_lr, div=div)
+    check_positive("base_lr", base_lr)
+    check_positive("div", div)
     check_fraction("pct_start", pct_start)
-    check_positive(lr_mult=lr_mult)
+    check_positive("lr_mult", lr_mult)
     if lr_mult < 1:
         raise ValueError(f"lr_mult must be at least 1, or early layers would learn faster than the "
                          f"head; got {lr_mult!r}. Try lr_mult=100.")

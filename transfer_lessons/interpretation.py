@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from .core import Table, check_count, short_name, show_images
+from .arguments import check_count
+from .core import Table, short_name, show_images
 from .data import ImageDataset, ImageLoader
 from .image_files import image_name
 from .learner import Learner

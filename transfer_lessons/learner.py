@@ -75,7 +75,7 @@ def summary(self: Learner, lr: LearningRate | None = None) -> Table:
 # %% ../nbs/u10_learner.ipynb #e12b9beb
 from functools import partial
 
-from .core import check_count
+from .arguments import check_count
 from .schedules import one_cycle, one_cycle_momentum, sgdr, sgdr_epochs
 
 # %% ../nbs/u10_learner.ipynb #ff6b9967

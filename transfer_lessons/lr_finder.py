@@ -137,7 +137,8 @@ import copy
 
 import torch
 
-from .core import Progress, check_count, defer_interrupts, rng_states
+from .arguments import check_count
+from .core import Progress, defer_interrupts, rng_states
 from .freezing import spread_lrs, train_mode
 from .learner import Learner, Recorder, generators
 from .optim import n_layer_groups, set_hyperparams

@@ -112,7 +112,8 @@ from typing import Any
 from fastcore.basics import patch
 
 from .activation_store import cache_key, to_file, to_memory
-from .core import check_count, preserve_training_mode
+from .arguments import check_count
+from .core import preserve_training_mode
 from .datasets import cache_folder
 from .frozen_body import split_frozen
 

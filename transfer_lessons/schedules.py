@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from .core import check_count, check_fraction, check_positive
+from .arguments import check_count, check_fraction, check_positive
 
 # %% ../nbs/07_schedules.ipynb #caa402f3
 def _checked_progress(progress: float) -> float:
@@ -95,7 +95,8 @@ def exponential(progress: float, start: float, end: float) -> float:
     Raises:
         ValueError: if progress is outside 0 to 1, or an end is not above 0
     """
-    check_positive(start=start, end=end)
+    check_positive("start", start)
+    check_positive("end", end)
     return start * (end / start) ** _checked_progress(progress)
 
 # %% ../nbs/07_schedules.ipynb #2200b046
@@ -139,7 +140,9 @@ def one_cycle(progress: float, lr_max: float = 1.0, *, div: float = 25.0, div_fi
     Raises:
         ValueError: if progress or pct_start is outside 0 to 1, or another number is not above 0
     """
-    check_positive(lr_max=lr_max, div=div, div_final=div_final)
+    check_positive("lr_max", lr_max)
+    check_positive("div", div)
+    check_positive("div_final", div_final)
     return _around_peak(progress, (lr_max / div, lr_max, lr_max / div_final), pct_start, steps)
 
 # %% ../nbs/07_schedules.ipynb #7ebff46a
@@ -194,7 +197,7 @@ def sgdr(progress: float, lr_max: float = 1.0, *, n_cycles: int = 1, cycle_mult:
     Raises:
         ValueError: if progress is outside 0 to 1, or another argument out of range
     """
-    check_positive(lr_max=lr_max)
+    check_positive("lr_max", lr_max)
     if not 0 <= lr_min <= lr_max:
         raise ValueError(f"lr_min must be a number from 0 to lr_max={lr_max}; got {lr_min}. "
                          "Try lr_min=0.")

@@ -20,7 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from .core import Progress, check_count, rng_states, wilson_interval
+from .arguments import check_count
+from .core import Progress, rng_states, wilson_interval
 from .freezing import spread_lrs, train_mode
 from .learner import Learner, error_rate, generators
 from .losses import cross_entropy

@@ -37,7 +37,8 @@ import torch
 from fastcore.basics import patch
 from torch.optim import Optimizer
 
-from .core import Progress, check_count, defer_interrupts, preserve_training_mode
+from .arguments import check_count
+from .core import Progress, defer_interrupts, preserve_training_mode
 from .data import ImageDataLoaders, ImageLoader
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
 from .losses import cross_entropy
