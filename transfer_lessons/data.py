@@ -118,9 +118,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from .arguments import check_count, check_positive
 from .core import default_device, show_images
-from .image_files import (
-    ImageSource, check_labels, check_one_each, check_split, content_digest, labels_from_folders,
-    labels_from_names, load_image, warn_of_copies)
+from .image_files import ImageSource, content_digest, load_image, warn_of_copies
+from .labels import (
+    check_labels, check_one_each, check_split, labels_from_folders, labels_from_names)
 
 # %% ../nbs/02_data.ipynb #21693e78
 class ImageDataset(Dataset):
