@@ -6,7 +6,7 @@ LESSONS ?= $(sort $(wildcard nbs/[0-9u][0-9]*.ipynb))
 PACKAGE := tests/package
 
 .DEFAULT_GOAL := help
-.PHONY: help run check style types test oldest lab export stubs lessons minutes images bench hooks clean
+.PHONY: help run check style types test soak refusals oldest lab export stubs lessons minutes images bench hooks clean
 
 # Two busy cores and threads that spin while they wait: five times slower than threads that sleep.
 export OMP_WAIT_POLICY := passive
@@ -61,6 +61,12 @@ test: style types .venv/ipywidgets7  ## everything: style, types, every lesson f
 	@OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2 --timing --do-print
 	@echo "== Tests" && $(BIN)/python -m pytest
 
+soak: .venv/dev  ## the property tests with 5,000 examples each: an hour
+	@$(BIN)/python -m pytest tests/properties --hypothesis-profile soak --timeout 0
+
+refusals: .venv/dev  ## calls with a wrong argument, and what each is told
+	@PYTHONPATH=tests $(BIN)/python tests/failures/refusals.py
+
 oldest: .venv-oldest/done  ## unit tests with the lowest versions that settings.ini allows
 	@.venv-oldest/bin/python -m pytest tests/unit
 
@@ -71,6 +77,7 @@ export: .venv/dev  ## write library, stubs, set-up cells and README.md from note
 	@$(BIN)/python $(PACKAGE)/setup_cell.py
 	@echo "== Writing the library from nbs/" && $(BIN)/nbdev-export
 	@echo "== Writing the stubs" && $(BIN)/python $(PACKAGE)/stubs.py
+	@echo "== Writing the table of cases from the tests" && $(BIN)/python $(PACKAGE)/case_table.py
 	@echo "== Writing README.md from nbs/index.ipynb"
 	@$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
 	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9u][0-9]+[a-z]?_[a-z_]+\.ipynb)#(nbs/\1#g' README.md && rm README.md.bak

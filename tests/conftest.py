@@ -5,6 +5,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from small import small_model
 
 from transfer_lessons.data import ImageDataLoaders
@@ -12,6 +13,11 @@ from transfer_lessons.datasets import draw_icons
 from transfer_lessons.learner import Learner
 
 matplotlib.use("Agg")
+# `make test` tries the same examples every time; `make soak` many more, and others each time.
+common = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+settings.register_profile("everyday", max_examples=200, derandomize=True, **common)
+settings.register_profile("soak", max_examples=5000, **common)
+settings.load_profile("everyday")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
 
 
