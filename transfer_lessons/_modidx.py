@@ -633,9 +633,11 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'transfer_lessons/training.py'),
                                            'transfer_lessons.training._how_to_go_on': ( 'training_loop.html#_how_to_go_on',
                                                                                         'transfer_lessons/training.py'),
-                                           'transfer_lessons.training._is_out_of_memory': ( 'training_loop.html#_is_out_of_memory',
-                                                                                            'transfer_lessons/training.py'),
                                            'transfer_lessons.training.accuracy': ( 'training_loop.html#accuracy',
                                                                                    'transfer_lessons/training.py'),
                                            'transfer_lessons.training.error_rate': ( 'training_loop.html#error_rate',
-                                                                                     'transfer_lessons/training.py')}}}
+                                                                                     'transfer_lessons/training.py')},
+            'transfer_lessons.training_checks': { 'transfer_lessons.training_checks._is_out_of_memory': ( 'u9a_training_checks.html#_is_out_of_memory',
+                                                                                                          'transfer_lessons/training_checks.py'),
+                                                  'transfer_lessons.training_checks.explain_out_of_memory': ( 'u9a_training_checks.html#explain_out_of_memory',
+                                                                                                              'transfer_lessons/training_checks.py')}}}
