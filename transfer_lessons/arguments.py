@@ -11,6 +11,7 @@ import difflib
 import math
 import numbers
 import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def _real(value: Any) -> float | None:
     """A finite number as a float; None for anything else."""
     number = plain(value)
     is_number = isinstance(number, numbers.Real) and not isinstance(number, bool)
-    if not is_number or not math.isfinite(number):
+    if not is_number or not abs(number) <= sys.float_info.max:
         return None
     return float(number)
 

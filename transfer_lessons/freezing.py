@@ -9,18 +9,21 @@ __all__ = ['LearningRate', 'GroupRow', 'n_parameters', 'model_blocks', 'layer_gr
 # %% ../nbs/06_freezing.ipynb #e04c3404
 import math
 import numbers
+import sys
 from collections import namedtuple
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
+from .arguments import as_list, check_count, check_type, plain, shown
 from .core import Table
 
 # %% ../nbs/06_freezing.ipynb #ebacf01d
 def n_parameters(module: nn.Module) -> int:
     """Count the parameters of a module: every number in them, not every tensor."""
+    check_type("module", module, nn.Module, "learn.model")
     return sum(parameter.numel() for parameter in module.parameters())
 
 def _open_containers(part: nn.Module, n_total: int) -> list[nn.Module]:
@@ -44,16 +47,30 @@ def model_blocks(module: nn.Module) -> list[nn.Module]:
     return _open_containers(module, n_parameters(module))
 
 # %% ../nbs/06_freezing.ipynb #66250a6e
+def _parts_in_wrappers(model: nn.Module) -> list[nn.Module]:
+    """List a network's parts; a wrapper, which holds a single part that can learn, is opened."""
+    parts = list(model.children())
+    can_learn = [i for i, part in enumerate(parts) if n_parameters(part)]
+    if len(can_learn) != 1:
+        return parts
+    only = can_learn[0]
+    inner = _parts_in_wrappers(parts[only])
+    if sum(n_parameters(part) > 0 for part in inner) < 2:
+        return parts  # a single layer, or a box of one's own around parameters
+    return [*parts[:only], *inner, *parts[only + 1:]]
+
 def layer_groups(model: nn.Module) -> list[list[nn.Module]]:
     """Split a network into early body, late body and head, which may learn at different rates.
 
     Args:
-        model: `nn.Sequential(body, head)`, or any network whose last child is its head
+        model: `nn.Sequential(body, head)`, or any network whose last child is its head, alone or in
+            wrappers such as `nn.DataParallel` and `torch.compile`
 
     Returns:
         the blocks of each group; a very small network has fewer groups, none without parameters
     """
-    parts = list(model.children()) or [model]
+    check_type("model", model, nn.Module, "learn.model")
+    parts = _parts_in_wrappers(model) or [model]
     can_learn = [i for i, part in enumerate(parts) if n_parameters(part)]
     # A network with one part that can learn is all head: it begins with the first part.
     head_start = can_learn[-1] if len(can_learn) > 1 else 0
@@ -93,19 +110,36 @@ def freeze_to(model: nn.Module, n: int) -> None:
         n: the first group that trains; negative counts from the end, as in a list
 
     Raises:
-        ValueError: there is no n-th layer group; nothing was changed
+        ValueError: there is no n-th layer group, or a parameter is used on both sides of the
+            border; nothing was changed
     """
     groups = group_parameters(model)
-    n_groups = len(groups)
-    if n not in range(-n_groups, n_groups):
-        raise ValueError(f"n must be a whole number from {-n_groups} to {n_groups - 1}, since the "
-                         f"network has {n_groups} layer groups; got {n!r}. Try n=-1, the head.")
-    first_trained = n if n >= 0 else n + n_groups
+    first_trained = _checked_group(n, len(groups))
+    _check_not_shared(layer_groups(model), first_trained)
     for i, parameters in enumerate(groups):
         for parameter in parameters:
             parameter.requires_grad_(i >= first_trained)
             if i < first_trained:
                 parameter.grad = None  # an optimizer would still apply a left-over gradient
+
+def _checked_group(n: Any, n_groups: int) -> int:
+    """The number of a layer group, counted from the start."""
+    number = plain(n)
+    is_whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+    if not is_whole or not -n_groups <= number < n_groups:
+        raise ValueError(f"n must be a whole number from {-n_groups} to {n_groups - 1}, since the "
+                         f"network has {n_groups} layer groups; got {shown(n)}. "
+                         "Try n=-1, the head.")
+    return int(number) % n_groups
+
+def _check_not_shared(groups: list[list[nn.Module]], first_trained: int) -> None:
+    """Raise `ValueError` where a parameter of a group to be frozen is used by a later one too."""
+    frozen = nn.ModuleList(block for group in groups[:first_trained] for block in group)
+    trained = nn.ModuleList(block for group in groups[first_trained:] for block in group)
+    if set(frozen.parameters()) & set(trained.parameters()):
+        raise ValueError(f"A parameter is used both before layer group {first_trained} and in it, "
+                         "so it cannot be frozen in one place and train in the other. "
+                         "Try unfreeze(), or a copy of the layer.")
 
 def freeze(model: nn.Module) -> None:
     """Make the head of a network trainable, and freeze its body."""
@@ -129,8 +163,9 @@ def train_mode(model: nn.Module) -> None:
     Args:
         model: a network as `layer_groups` takes it
     """
+    groups = layer_groups(model)
     model.train()
-    for group in layer_groups(model):
+    for group in groups:
         if _is_frozen(group):
             for block in group:  # those without parameters too
                 block.eval()
@@ -139,20 +174,21 @@ def train_mode(model: nn.Module) -> None:
             module.eval()
 
 # %% ../nbs/06_freezing.ipynb #f5e0ad29
-LearningRate = float | slice | Sequence[float]
+LearningRate = float | slice | Sequence[float] | np.ndarray | Tensor
 
 def _checked_lr(value: Any, lr: LearningRate) -> float:
     """Return a learning rate as a float, or raise `ValueError` about the `lr` it came from."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf:
-        raise ValueError(f"A learning rate must be a positive number; got {value!r} in lr={lr!r}. "
-                         "Try lr=3e-3, or lr=slice(1e-6, 1e-4).")
-    return float(value)
+    number = plain(value)
+    is_number = isinstance(number, numbers.Real) and not isinstance(number, bool)
+    if not is_number or not 0 < number <= sys.float_info.max:
+        raise ValueError(f"A learning rate must be a positive number; got {shown(value)} in "
+                         f"lr={shown(lr)}. Try lr=3e-3, or lr=slice(1e-6, 1e-4).")
+    return float(number)
 
 def _slice_ends(lr: slice) -> tuple[float, float]:
     """Return the first and the last learning rate of a slice, checked."""
     if lr.step is not None:
-        raise ValueError(f"lr must be a slice of two learning rates; got {lr!r}. "
+        raise ValueError(f"lr must be a slice of two learning rates; got {shown(lr)}. "
                          "Try lr=slice(1e-6, 1e-4).")
     last = _checked_lr(lr.stop, lr)
     if lr.start is None:
@@ -161,7 +197,7 @@ def _slice_ends(lr: slice) -> tuple[float, float]:
     if first > last:
         low = np.format_float_scientific(last, trim="-", exp_digits=1)
         high = np.format_float_scientific(first, trim="-", exp_digits=1)
-        raise ValueError(f"lr={lr!r} falls: early layers would learn faster than the head. "
+        raise ValueError(f"lr={shown(lr)} falls: early layers would learn faster than the head. "
                          f"Did you mean slice({low}, {high})?")
     return first, last
 
@@ -171,7 +207,7 @@ def spread_lrs(lr: LearningRate, n_groups: int) -> list[float]:
 
     Args:
         lr: one for all groups; slice(first, last), log-spaced; slice(last), which gives all groups
-            but the last a tenth, as in fastai; or a list with one per group
+            but the last a tenth, as in fastai; or a list or array with one per group
         n_groups: how many layer groups there are
 
     Returns:
@@ -181,19 +217,22 @@ def spread_lrs(lr: LearningRate, n_groups: int) -> list[float]:
         ValueError: a learning rate is not a positive number, a slice falls, or a list is of another
             length than `n_groups`
     """
+    n_groups = check_count("n_groups", n_groups)
     if isinstance(lr, slice):
         first, last = _slice_ends(lr)
         if lr.start is None:
             return [first] * (n_groups - 1) + [last]
         n_gaps = n_groups - 1
-        before_last = [first * (last / first) ** (i / n_gaps) for i in range(n_gaps)]
+        before_last = [first ** (1 - i / n_gaps) * last ** (i / n_gaps) for i in range(n_gaps)]
         return [*before_last, last]
-    if isinstance(lr, (list, tuple)):
-        if len(lr) != n_groups:
-            raise ValueError(f"lr must have one learning rate per layer group, {n_groups}; "
-                             f"got {len(lr)}: {lr!r}. Try a slice, such as slice(1e-6, 1e-4).")
-        return [_checked_lr(value, lr) for value in lr]
-    return [_checked_lr(lr, lr)] * n_groups
+    one = plain(lr)
+    if one is None or isinstance(one, (numbers.Number, str)):
+        return [_checked_lr(one, lr)] * n_groups
+    values = as_list("lr", one)
+    if len(values) != n_groups:
+        raise ValueError(f"lr must have one learning rate per layer group, {n_groups}; "
+                         f"got {len(values)}: {shown(lr)}. Try a slice, such as slice(1e-6, 1e-4).")
+    return [_checked_lr(value, lr) for value in values]
 
 # %% ../nbs/06_freezing.ipynb #289dcf4d
 GroupRow = namedtuple("GroupRow", "group blocks parameters trains lr")
