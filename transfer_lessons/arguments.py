@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['plain', 'check_count', 'check_number', 'check_fraction', 'check_positive', 'shown', 'check_flag', 'check_choice',
-           'check_options', 'check_function', 'as_list', 'as_path']
+           'check_options', 'check_function', 'as_list', 'as_path', 'check_type', 'check_axes', 'check_figsize']
 
 # %% ../nbs/u1a_arguments.ipynb #862880e2
 import difflib
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 # %% ../nbs/u1a_arguments.ipynb #359566ea
@@ -198,3 +199,64 @@ def as_path(name: str, value: Any) -> Path:
         raise ValueError(f"{name} must be a path; got {shown(value)}. Try {name}='photos'.")
     path = Path(os.fsdecode(given))
     return path.expanduser() if path.parts[:1] == ("~",) else path
+
+# %% ../nbs/u1a_arguments.ipynb #0092ab58
+def check_type(name: str, value: Any, kind: type | tuple[type, ...], suggestion: str) -> Any:
+    """Take an object of a class.
+
+    Args:
+        name: of the argument
+        value: what was given
+        kind: the class, or several
+        suggestion: an expression that gives such an object, for the message
+
+    Raises:
+        ValueError: for anything else, the class itself included
+    """
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        wanted = " or ".join(one.__name__ for one in kinds)
+        got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise ValueError(f"{name} must be of type {wanted}; got {got}. Try {name}={suggestion}.")
+    return value
+
+def check_axes(name: str, value: Any, n: int | None = None) -> Any:
+    """Take where to draw; None stays None, and the plot makes a figure of its own.
+
+    Args:
+        name: of the argument
+        value: what was given
+        n: how many axes; None wants one, not in a list
+
+    Returns:
+        None, the axes, or a list of n axes
+
+    Raises:
+        ValueError: for anything else
+    """
+    if value is None:
+        return None
+    if n is None:
+        return check_type(name, value, Axes, "plt.subplots()[1]")
+    axes = list(value.flat) if isinstance(value, np.ndarray) else value
+    if not isinstance(axes, list | tuple) or len(axes) != n or not all(
+            isinstance(ax, Axes) for ax in axes):
+        raise ValueError(f"{name} must be {n} axes of Matplotlib; got {shown(value)}. "
+                         f"Try {name}=plt.subplots(1, {n})[1].")
+    return list(axes)
+
+def check_figsize(name: str, value: Any) -> tuple[float, float] | None:
+    """Take width and height of a figure, in inches; None stays None, and the plot chooses.
+
+    Raises:
+        ValueError: for anything but two numbers from 0.5 to 100
+    """
+    if value is None:
+        return None
+    is_row = isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1
+    sides = [_real(side) for side in value] if is_row else []
+    if len(sides) != 2 or not all(side is not None and 0.5 <= side <= 100 for side in sides):
+        raise ValueError(f"{name} must be width and height in inches, 0.5 to 100 each; "
+                         f"got {shown(value)}. Try {name}=(8, 6).")
+    width, height = sides
+    return width, height
