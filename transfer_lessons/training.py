@@ -44,6 +44,7 @@ from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
 from .losses import cross_entropy
 from .optim import adamw, n_layer_groups, param_groups, set_hyperparams
 from .recorder import Recorder
+from .training_checks import explain_out_of_memory
 
 # %% ../nbs/08_training_loop.ipynb #f2aadf72
 class Learner:
@@ -173,7 +174,8 @@ def get_logits(self: Learner, dl: ImageLoader | None = None) -> tuple[Tensor, Te
         logits [N, classes] and targets [N] in the loader's order, both on the CPU
     """
     batches = []
-    with preserve_training_mode(self.model):
+    with (preserve_training_mode(self.model),
+          explain_out_of_memory("in validation", self.dls.bs)):
         self.model.eval()
         for xb, yb in self.dls.valid if dl is None else dl:
             batches.append((self.forward(xb).cpu(), yb.cpu()))
@@ -245,32 +247,24 @@ def _fit_epochs(self: Learner, epochs: range, hyperparams: Callable,
     progress = self.progress_type(epochs.stop)
     epoch = epochs.start
     n_saved = epochs.start  # epochs in the checkpoint
-    out_of_memory = False
     try:
         with preserve_training_mode(self.model):
             for epoch in epochs:
-                progress.row(self._fit_epoch(epoch, hyperparams, progress))
+                with explain_out_of_memory(f"in epoch {epoch + 1}", self.dls.bs):
+                    row = self._fit_epoch(epoch, hyperparams, progress)
+                progress.row(row)
                 if checkpoint is not None:
                     self.save(checkpoint, epoch + 1)
                     n_saved = epoch + 1
     except KeyboardInterrupt:
         print(_how_to_go_on(epoch, epochs.stop, checkpoint, n_saved))
         raise
-    except (RuntimeError, MemoryError) as error:
-        out_of_memory = _is_out_of_memory(error)
-        if not out_of_memory:
-            raise
     finally:
         with defer_interrupts():
             progress.show()
             self.opt.zero_grad()
             for group, before in zip(self.opt.param_groups, settings, strict=True):
                 group.update(before)
-    if out_of_memory:  # raised out here, where nothing refers to the tensors of the failed step
-        torch.cuda.empty_cache()
-        raise torch.OutOfMemoryError(
-            f"Out of memory in epoch {epoch + 1} with bs={self.dls.bs}. The memory is released, "
-            f"weights and history are kept. Try loaders with bs={max(1, self.dls.bs // 2)}.")
 
 # %% ../nbs/08_training_loop.ipynb #240f1947
 def _how_to_go_on(epoch: int, n_epoch: int, checkpoint: str | None, n_saved: int) -> str:
@@ -281,11 +275,6 @@ def _how_to_go_on(epoch: int, n_epoch: int, checkpoint: str | None, n_saved: int
         text += (f"\nOr learn.load({checkpoint!r}) and repeat this call with "
                  f"start_epoch={n_saved}: it goes on as if nothing had happened.")
     return text
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; backends say so in different types and words."""
-    words = ("OutOfMemory", "MemoryError", "out of memory", "allocate memory", "enough memory")
-    return any(word in repr(error) for word in words)
 
 # %% ../nbs/08_training_loop.ipynb #54b0d72c
 @patch

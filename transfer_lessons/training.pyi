@@ -304,6 +304,3 @@ def _batchnorm_statistics(model: nn.Module) -> list[Tensor]:
 
 def _how_to_go_on(epoch: int, n_epoch: int, checkpoint: str | None, n_saved: int) -> str:
     """What Ctrl-C leaves, and how to go on."""
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; backends say so in different types and words."""

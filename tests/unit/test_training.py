@@ -527,6 +527,7 @@ FULL = [torch.OutOfMemoryError("Tried to allocate 2.00 GiB"), MemoryError(),
 
 @pytest.mark.parametrize("error", FULL, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("place", ["forward", "backward"])
+@pytest.mark.case("out of memory", "memory is released, and the message names a batch size to try")
 def test_out_of_memory_releases_what_the_step_held_and_names_a_batch_size(
         small_learner, monkeypatch, place, error):
     learn = small_learner()
@@ -538,7 +539,6 @@ def test_out_of_memory_releases_what_the_step_held_and_names_a_batch_size(
         learn.fit_one_cycle(3, 1e-2)
     message = str(caught.value)
     assert "epoch 2 with bs=8" in message and "bs=4" in message and "history are kept" in message
-    assert caught.value.__context__ is None and caught.value.__cause__ is None
     error.__traceback__ = None  # this list holds the first error; nothing else may
     gc.collect()
     assert held and all(reference() is None for reference in held), "a tensor is still referenced"
@@ -547,6 +547,15 @@ def test_out_of_memory_releases_what_the_step_held_and_names_a_batch_size(
     assert layer_lrs(learn) == [1e-2] * 3
     monkeypatch.undo()
     learn.fit(1, 1e-3)
+
+
+@pytest.mark.case("out of memory", "the same advice in validate and get_preds as in fit")
+@pytest.mark.parametrize("ask", ["validate", "get_preds"])
+def test_out_of_memory_in_validation_gives_the_same_advice(small_learner, monkeypatch, ask):
+    learn = small_learner()
+    Hooks(learn, monkeypatch, FULL[0]).before(learn.model[0][3], "forward", 2)
+    with pytest.raises(torch.OutOfMemoryError, match="in validation with bs=8.*Try loaders with bs=4"):
+        getattr(learn, ask)()
 
 
 def test_other_errors_come_through_as_they_are(small_learner, monkeypatch):
