@@ -168,6 +168,7 @@ from .freezing import train_mode
 from .learner import Learner, Recorder, generators
 from .optim import n_layer_groups, set_hyperparams
 from .schedules import exponential
+from .training_checks import explain_out_of_memory
 
 def _copy_model(model: torch.nn.Module) -> torch.nn.Module:
     """A deep copy; intermediate results that modules keep cannot be copied, so those are shared."""
@@ -279,7 +280,8 @@ def lr_find(self: Learner, start_lr: float = 1e-7, end_lr: float = 10.0, num_it:
     progress = Progress()
     progress.start(0, num_it)
     try:
-        _range_test(self, lrs, raw, losses, progress)
+        with explain_out_of_memory("in lr_find", self.dls.bs):
+            _range_test(self, lrs, raw, losses, progress)
     except (FloatingPointError, KeyboardInterrupt) as end:
         _check_first_loss(end, losses, start_lr)
         reason = str(end) or "Stopped"

@@ -408,6 +408,19 @@ def test_a_loss_below_0_that_explodes_ends_the_curve(learn):
     assert len(found.losses) == 24
 
 
+@pytest.mark.case("out of memory in lr_find", "the advice of fit; the learner is unchanged")
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(),
+                                   RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")])
+def test_out_of_memory_gives_the_advice_of_fit(learn, error):
+    def full(*_):
+        raise error
+    before = state(learn)
+    learn.loss_func = at_call(5, full, learn.loss_func)
+    with pytest.raises(torch.OutOfMemoryError, match="Out of memory in lr_find with bs=8.*bs=4"):
+        learn.lr_find()
+    assert_same(state(learn), before)
+
+
 def test_pure_noise_is_said_to_be_noise(learn, capsys):
     numbers = itertools.cycle(np.random.default_rng(0).normal(2, 0.2, 97))
     learn.loss_func = lambda logits, targets: (0 * logits).sum() + next(numbers)
