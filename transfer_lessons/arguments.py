@@ -78,6 +78,7 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
                          f"Try {name}={suggestion:g}.")
     return number
 
+# %% ../nbs/u1a_arguments.ipynb #1bb1a1d3
 def check_fraction(name: str, value: Any, suggestion: float = 0.25) -> float:
     """Take a number from 0 to 1; `ValueError` for anything else."""
     number = _real(value)
