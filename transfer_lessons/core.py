@@ -39,12 +39,10 @@ class Table(list):
         # Rows may differ in their columns: a column of one stays empty in another.
         columns = list(dict.fromkeys(name for row in self for name in row._fields))
         columns.sort(key="seconds".__eq__)  # the last one, also where metrics came later
-        table = [[name.replace("_", " ") for name in columns]]
-        for row in self:
-            values = [getattr(row, name, "") for name in columns]
-            table.append([f"{value:.4g}" if isinstance(value, float) else str(value)
-                          for value in values])
-        return table
+        table = [[getattr(row, name, "") for name in columns] for row in self]
+        return [[name.replace("_", " ") for name in columns],
+                *[[f"{value:.4g}" if isinstance(value, float) else str(value)
+                   for value in row] for row in table]]
 
     def _repr_html_(self) -> str:
         names, *rows = self.cells()
@@ -134,7 +132,7 @@ def default_device(name: str | torch.device | None = None, quiet: bool = False) 
         warn_caller(f"There is no {str(name)!r} here: running on the CPU instead.")
         device = torch.device("cpu")
     n_devices = torch.accelerator.device_count()
-    if device.type != "cpu" and (device.index or 0) >= n_devices:
+    if device.type != "cpu" and device.index is not None and device.index >= n_devices:
         raise ValueError(f"device must be one of {n_devices}, counted from 0; got {shown(name)}. "
                          f"Try device={device.type!r}.")
     if not quiet:

@@ -36,8 +36,7 @@ import torch
 from fastcore.basics import patch
 from torch.optim import Optimizer
 
-from .arguments import (
-    as_list, as_path, check_count, check_function, check_number, check_type)
+from .arguments import as_list, as_path, check_function, check_type
 from .core import Progress, defer_interrupts, preserve_training_mode
 from .data import ImageDataLoaders
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
@@ -47,8 +46,9 @@ from .network_checks import (
 from .optim import (
     adamw, n_layer_groups, param_groups, set_hyperparams, set_weight_decay)
 from .recorder import Recorder
-from .training_checks import (
-    check_optimizer, explain_out_of_memory, function_name, how_to_go_on, one_number)
+from transfer_lessons.training_checks import (
+    check_epochs, check_optimizer, check_schedule, explain_out_of_memory, function_name,
+    how_to_go_on, one_number)
 
 # %% ../nbs/08_training_loop.ipynb #f2aadf72
 class Learner:
@@ -294,14 +294,9 @@ def fit(self: Learner, n_epoch: int, lr: LearningRate = 1e-3,
         torch.OutOfMemoryError: where memory runs out, with a batch size to try
         OSError: where the checkpoint cannot be saved, before anything changes
     """
-    n_epoch = check_count("n_epoch", n_epoch)
-    start_epoch = check_count("start_epoch", start_epoch, minimum=0, suggestion=0)
-    if start_epoch >= n_epoch:
-        raise ValueError(f"start_epoch must be the number of epochs done, 0 to {n_epoch - 1}; got "
-                         f"{start_epoch}. Try start_epoch=0.")
-    for name, function in (("schedule", schedule), ("momentum", momentum)):
-        if function is not None:
-            check_number(f"{name}(0.0)", check_function(name, function, "None")(0.0), low=0)
+    n_epoch, start_epoch = check_epochs(n_epoch, start_epoch)
+    check_schedule("schedule", schedule)
+    check_schedule("momentum", momentum)
     opt = self.create_opt()
     set_weight_decay(opt, wd)
     learning_rates = spread_lrs(lr, n_layer_groups(opt))

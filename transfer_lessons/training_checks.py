@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['explain_out_of_memory', 'is_of_the_device', 'function_name', 'one_number', 'check_loss', 'check_optimizer',
-           'how_to_go_on']
+           'check_epochs', 'check_schedule', 'how_to_go_on']
 
 # %% ../nbs/u9a_training_checks.ipynb #d871b307
 import contextlib
@@ -52,7 +52,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .arguments import plain, shown
+from .arguments import check_count, check_function, check_number, plain, shown
 
 # %% ../nbs/u9a_training_checks.ipynb #faf20cd6
 def is_of_the_device(error: Exception) -> bool:
@@ -153,6 +153,31 @@ def check_optimizer(opt_func: Callable[..., Optimizer], groups: list[dict]) -> O
         raise ValueError(f"opt_func must make an optimizer; {function_name(opt_func)} makes "
                          f"{shown(opt)}. Try opt_func=adamw.")
     return opt
+
+def check_epochs(n_epoch: Any, start_epoch: Any) -> tuple[int, int]:
+    """Take the number of epochs, and how many of them are done.
+
+    Raises:
+        ValueError: where they are no whole numbers, or all are done
+    """
+    n_epoch = check_count("n_epoch", n_epoch)
+    start_epoch = check_count("start_epoch", start_epoch, minimum=0, suggestion=0)
+    if start_epoch >= n_epoch:
+        raise ValueError(f"start_epoch must be the number of epochs done, 0 to {n_epoch - 1}; got "
+                         f"{start_epoch}. Try start_epoch=0.")
+    return n_epoch, start_epoch
+
+def check_schedule(name: str, schedule: Any) -> None:
+    """Raise `ValueError` unless a schedule is None, or makes progress a number of at least 0."""
+    if schedule is None:
+        return
+    check_function(name, schedule, "None")
+    try:
+        first = schedule(0.0)
+    except Exception as error:  # a function of one's own fails in its own ways
+        raise ValueError(f"{name} must be a function of progress, 0 to 1; it fails on 0.0 "
+                         f"({shown(error, 160)}). Try {name}=None.") from error
+    check_number(f"{name}(0.0)", first, low=0)
 
 def how_to_go_on(epoch: int, n_epoch: int, checkpoint: Any, n_saved: int) -> str:
     """What Ctrl-C leaves, and how to go on.
