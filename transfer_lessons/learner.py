@@ -16,12 +16,12 @@ from fastcore.basics import patch
 
 from . import freezing
 from . import predictions  # noqa: F401  it adds methods to Learner
-from .arguments import check_flag, check_options, check_type
+from .arguments import check_flag, check_options
 from .backbones import DEFAULT_ARCH, Arch, vision_model
 from .core import Table
 from .data import ImageDataLoaders
 from .freezing import LearningRate
-from .network_checks import check_head_runs_last
+from .network_checks import check_head_runs_last, check_loaders
 from .recorder import Recorder  # noqa: F401
 from .saving import generators  # noqa: F401
 from .training import Learner, accuracy, error_rate  # noqa: F401
@@ -73,7 +73,7 @@ def vision_learner(dls: ImageDataLoaders, arch: Arch = DEFAULT_ARCH,
     Raises:
         ValueError: for bad arguments, before weights are downloaded
     """
-    check_type("dls", dls, ImageDataLoaders, "icons()")
+    check_loaders(dls)
     pretrained = check_flag("pretrained", pretrained)
     check_options("options", options, list(inspect.signature(Learner).parameters)[2:])
     model = vision_model(arch, len(dls.vocab), pretrained, hidden)

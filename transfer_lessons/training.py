@@ -42,7 +42,7 @@ from .data import ImageDataLoaders
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
 from .losses import cross_entropy, explain_nan
 from .network_checks import (
-    batches_in_order, check_training, fastest_format, run_model)
+    batches_in_order, check_loaders, check_training, fastest_format, run_model)
 from .optim import (
     adamw, n_layer_groups, param_groups, set_hyperparams, set_weight_decay)
 from .recorder import Recorder
@@ -69,7 +69,7 @@ class Learner:
                  loss_func: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
                  metrics: Callable | Iterable[Callable] | None = error_rate,
                  opt_func: Callable[..., Optimizer] = adamw, path: str | os.PathLike = "."):
-        self.dls: ImageDataLoaders = check_type("dls", dls, ImageDataLoaders, "icons()")
+        self.dls: ImageDataLoaders = check_loaders(dls)
         check_type("model", model, nn.Module, "vision_model(n_classes=dls.c)")
         self.loss_func = check_function("loss_func", loss_func, "cross_entropy")
         self.opt_func = check_function("opt_func", opt_func, "adamw")
