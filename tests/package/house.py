@@ -13,7 +13,8 @@ FLOORS = ["arguments", "core", "image_files", "labels", "copies", "checkpoints",
           "datasets", "losses", "weights", "backbones", "optim", "freezing", "schedules",
           "recorder", "training_checks", "training", "learner", "curves", "lr_finder",
           "fine_tuning", "interpretation", "activation_store", "frozen_body", "precompute",
-          "sweep", "scrubber", "explorers", "plot_explorers", "image_explorers", "live"]
+          "sweep_result", "sweep", "scrubber", "explorers", "plot_explorers", "image_explorers",
+          "live"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
 
 
