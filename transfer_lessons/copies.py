@@ -107,7 +107,7 @@ def _near_pairs(sources: list[ImageSource],
         agreement = signs[start:start + block] @ signs.T  # bits that agree minus bits that differ
         distances = (HASH_SIDE**2 - agreement) / 2
         near = distances <= max_distance
-        for row in np.flatnonzero(near.sum(1) > 1):
+        for row in np.flatnonzero(near.sum(1) > 1).tolist():
             twins = np.flatnonzero(near[row])
             difference = np.abs(colours[twins] - colours[start + row]).mean(1)
             twins = twins[difference <= MAX_COLOUR_DIFFERENCE]

@@ -72,6 +72,7 @@ class _Walk:
                 name_of[target] = path
                 self.files.append(path)
 
+# %% ../nbs/u2_image_files.ipynb #2ac9f5e7
 def _existing(folder: str | os.PathLike) -> Path:
     """The path of a folder; `ValueError` where there is none."""
     path = as_path("folder", folder)

@@ -46,13 +46,12 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 def _between(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Scale numbers so that `low` becomes 0 and `high` 255; clip what is beyond."""
-    wide = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
-    wide -= low
-    wide *= 255 / ((high - low) or 1)
-    return np.nan_to_num(wide, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)
+    wide: np.ndarray = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
+    scaled = (wide - low) * (255 / ((high - low) or 1))
+    return np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)
 
 def _n_levels(levels: np.ndarray) -> int:
-    return np.count_nonzero(np.bincount(levels.ravel(), minlength=256))
+    return int(np.count_nonzero(np.bincount(levels.ravel(), minlength=256)))
 
 def scale_levels(values: np.ndarray, name: str = "an image in memory") -> np.ndarray:
     """Scale numbers of any depth to 256 levels; warn where pixels had to be clipped.
