@@ -55,7 +55,7 @@ import json
 from PIL import Image
 
 from .data import ImageLoader
-from .image_files import content_digest
+from .copies import content_digest
 
 # %% ../nbs/u5_activation_store.ipynb #26355d05
 def cache_key(body_digest: str, dl: ImageLoader, views: int = 1, seed: int = 0) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .arguments import check_fraction
-from .image_files import content_position
+from .copies import content_digest, content_position, warn_of_copies
 
 # %% ../nbs/02_data.ipynb #2bb1bff8
 def split_by_content(digests: Sequence[bytes], labels: Sequence[str], valid_pct: float = 0.2,
@@ -118,7 +118,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .arguments import check_count, check_positive
 from .core import default_device, show_images
-from .image_files import ImageSource, content_digest, load_image, warn_of_copies
+from .image_files import ImageSource, load_image
 from .labels import (
     check_labels, check_one_each, check_split, labels_from_folders, labels_from_names)
 

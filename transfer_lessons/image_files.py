@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SUFFIXES', 'ImageSource', 'FORMATS', 'MAX_PIXELS', 'MIN_SIDE', 'Problem', 'get_image_files', 'to_rgb', 'ImageError',
-           'load_image', 'scan', 'content_digest', 'content_position', 'image_name', 'warn_of_copies']
+           'image_name', 'load_image', 'scan']
 
 # %% ../nbs/u2_image_files.ipynb #b12e5c9c
 import os
@@ -107,6 +107,13 @@ class ImageError(ValueError):
         self.reason = reason
         self.fix = fix
 
+# %% ../nbs/u2_image_files.ipynb #575010c7
+def image_name(source: ImageSource) -> str:
+    """The file name of an image, or the name under which an image in memory was drawn."""
+    if isinstance(source, Image.Image):
+        return source.info.get("name", "an image in memory")
+    return Path(source).name
+
 # %% ../nbs/u2_image_files.ipynb #484801ad
 def _reason_and_fix(path: Path, error: Exception) -> tuple[str, str]:
     """What is wrong with a file that cannot be used, and what to do about it, in plain words."""
@@ -155,9 +162,7 @@ def load_image(source: ImageSource, at_least: int | None = None) -> Image.Image:
         raise ImageError(path, *_reason_and_fix(path, error)) from error
 
 # %% ../nbs/u2_image_files.ipynb #d776dced
-import hashlib
 from collections import namedtuple
-from collections.abc import Sequence
 
 # %% ../nbs/u2_image_files.ipynb #f59a5c93
 Problem = namedtuple("Problem", "path reason fix")  # of an image that cannot be used
@@ -178,46 +183,3 @@ def scan(folder: str | os.PathLike) -> Table:
         except ImageError as error:
             problems.append(Problem(path, error.reason, error.fix))
     return problems
-
-# %% ../nbs/u2_image_files.ipynb #54ee4f3f
-def content_digest(source: ImageSource) -> bytes:
-    """Compute SHA-256 of what an image holds: of a file's bytes, or of an image's RGB pixels.
-
-    Args:
-        source: an image file, or a Pillow image
-
-    Returns:
-        32 bytes, the same for copies under any name
-    """
-    if isinstance(source, Image.Image):
-        return hashlib.sha256(to_rgb(source).tobytes()).digest()
-    return hashlib.sha256(Path(source).read_bytes()).digest()
-
-def content_position(digest: bytes, seed: int) -> float:
-    """Place an image between 0 and 1: as if at random, but by its content and the seed alone."""
-    mixed = hashlib.sha256(str(seed).encode() + digest).digest()
-    return int.from_bytes(mixed[:8], "big") / 2**64
-
-def image_name(source: ImageSource) -> str:
-    """The file name of an image, or the name under which an image in memory was drawn."""
-    if isinstance(source, Image.Image):
-        return source.info.get("name", "an image in memory")
-    return Path(source).name
-
-def warn_of_copies(sources: Sequence[ImageSource], digests: Sequence[bytes]) -> None:
-    """Warn of images whose content an earlier one has too; name the first three.
-
-    Args:
-        sources: image files, or Pillow images
-        digests: of their contents, one each
-    """
-    first: dict[bytes, str] = {}
-    copies = []
-    for source, digest in zip(sources, digests, strict=True):
-        name = image_name(source) if isinstance(source, Image.Image) else str(source)
-        if digest in first:
-            copies.append(f"{name} = {first[digest]}")
-        first.setdefault(digest, name)
-    if copies:
-        warn_caller(f"{len(copies)} images are copies of others ({', '.join(copies[:3])}): copies "
-                    "never stand on both sides of the split.")

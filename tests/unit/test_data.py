@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageOps
 from torch.testing import assert_close
 from torch.utils.data import get_worker_info
 
+from transfer_lessons.copies import content_digest
 from transfer_lessons.data import (
     ImageDataLoaders,
     ImageDataset,
@@ -29,7 +30,7 @@ from transfer_lessons.data import (
     split_by_content,
     square,
 )
-from transfer_lessons.image_files import ImageError, content_digest, get_image_files, load_image
+from transfer_lessons.image_files import ImageError, get_image_files, load_image
 
 FLOWERS = Path(__file__).parents[2].parent / "shared" / "data" / "flowers"
 CPU = torch.device("cpu")

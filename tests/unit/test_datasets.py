@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from transfer_lessons import datasets
+from transfer_lessons.copies import content_digest
 from transfer_lessons.datasets import cache_folder, draw_icons, flowers, icons, pets, solar
-from transfer_lessons.image_files import content_digest
 
 
 def noise(seed: int) -> Image.Image:

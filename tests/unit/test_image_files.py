@@ -1,5 +1,4 @@
 """Files: what is odd is put right, what is broken is named, what is not meant is left alone."""
-import hashlib
 import random
 import struct
 import subprocess
@@ -16,7 +15,6 @@ from PIL import Image
 
 from transfer_lessons.image_files import (
     ImageError,
-    content_digest,
     get_image_files,
     image_name,
     load_image,
@@ -305,16 +303,6 @@ def test_hidden_names_and_other_files_are_skipped(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match="There is no folder .*gone"):
         get_image_files(tmp_path / "gone")
-
-
-def test_the_digest_is_that_of_the_content_whatever_the_name(tmp_path):
-    noise(0).save(tmp_path / "a.png")
-    content = (tmp_path / "a.png").read_bytes()
-    (tmp_path / "b.jpg").write_bytes(content)
-    assert content_digest(tmp_path / "a.png") == content_digest(tmp_path / "b.jpg") == \
-        hashlib.sha256(content).digest()
-    assert content_digest(noise(0)) == hashlib.sha256(noise(0).tobytes()).digest()
-    assert content_digest(noise(0)) != content_digest(noise(1))
 
 
 def test_every_source_has_a_name(tmp_path):
