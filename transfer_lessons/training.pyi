@@ -2,10 +2,10 @@
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .core import Progress
 from .core import Table
-from .data import ImageDataLoaders
 from .data import ImageLoader
 from .freezing import LearningRate
 from .image_files import ImageSource
+from .loaders import ImageDataLoaders
 from .lr_finder import LRFind
 from .lr_finder import Suggestion
 from .precompute import PrecomputedLearner
