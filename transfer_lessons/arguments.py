@@ -11,6 +11,7 @@ import difflib
 import math
 import numbers
 import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
                          f"Try {name}={suggestion:g}.")
     return number
 
+# %% ../nbs/u1a_arguments.ipynb #1bb1a1d3
 def check_fraction(name: str, value: Any, suggestion: float = 0.25) -> float:
     """Take a number from 0 to 1; `ValueError` for anything else."""
     number = _real(value)
@@ -97,7 +99,7 @@ def _real(value: Any) -> float | None:
     """A finite number as a float; None for anything else."""
     number = plain(value)
     is_number = isinstance(number, numbers.Real) and not isinstance(number, bool)
-    if not is_number or not math.isfinite(number):
+    if not is_number or not abs(number) <= sys.float_info.max:
         return None
     return float(number)
 

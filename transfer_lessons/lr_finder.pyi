@@ -1,8 +1,9 @@
 """The learning-rate range test, four suggestion functions that read its curve, and `lr_find`, which leaves no trace."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .core import Progress
+from .curves import Suggestion
 from .learner import Learner
-from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,7 @@ from matplotlib.axes import Axes
 import contextlib
 import torch
 
-__all__ = ['Suggestion', 'SUGGEST_FUNCS', 'minimum', 'steep', 'valley', 'slide', 'LRFind', 'temporary_copy', 'suggest']
-Suggestion = Callable[[Sequence[float], Sequence[float]], float]
+__all__ = ['SUGGEST_FUNCS', 'minimum', 'steep', 'valley', 'slide', 'LRFind', 'temporary_copy', 'suggest']
 
 def minimum(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """Suggest one tenth of the learning rate with the lowest loss (Howard and Gugger 2020, ch. 5).
@@ -55,13 +55,18 @@ class LRFind:
     """The result of a range test; it unpacks into its suggestions."""
     lrs: list[float]
     losses: list[float]
-    suggestions: dict[str, float]
+    suggestions: dict[str, float | None]
+    note: str = ''
 
     @property
-    def valley(self) -> float:
+    def valley(self) -> float | None:
         """What `valley` suggests, under fastai's name for it."""
 
-    def __iter__(self) -> Iterator[float]:
+    @property
+    def found(self) -> dict[str, float]:
+        """The suggestions that there are."""
+
+    def __iter__(self) -> Iterator[float | None]:
         ...
 
     def __repr__(self) -> str:
@@ -101,11 +106,11 @@ def suggest(lrs: Sequence[float], losses: Sequence[float], suggest_funcs: Sequen
         suggested learning rate by the name of the function
 
     Raises:
-        ValueError: where fewer than two points are left
+        ValueError: where fewer than two points are left, or where the curve is flat
     """
 
-def _range_test(learn: Learner, lrs: list[float], losses: list[float], progress: Progress) -> None:
-    """Train a temporary copy, one batch per learning rate, and append the smoothed losses."""
+def _range_test(learn: Learner, lrs: Iterable[float], raw: list[float], losses: list[float], progress: Progress) -> None:
+    """Train a temporary copy, one batch per learning rate; append the losses, raw and smoothed."""
 
-def _check_arguments(start_lr: float, end_lr: float, num_it: int, suggest_funcs: Sequence[Suggestion]) -> None:
-    """Raise `ValueError` for what cannot work, before anything runs."""
+def _check_first_loss(end: BaseException, losses: list[float], lr: float) -> None:
+    """Raise `FloatingPointError` where not even the first loss was finite."""

@@ -2,12 +2,12 @@
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .core import Progress
 from .core import Table
+from .curves import Suggestion
 from .data import ImageLoader
 from .freezing import LearningRate
 from .image_files import ImageSource
 from .loaders import ImageDataLoaders
 from .lr_finder import LRFind
-from .lr_finder import Suggestion
 from .precompute import PrecomputedLearner
 from .recorder import Recorder
 from collections.abc import Callable
@@ -201,7 +201,8 @@ class Learner:
         suggest_funcs: suggestion functions, one or several
 
     Raises:
-        ValueError: for bad arguments, and for too few points to suggest anything
+        ValueError: for bad arguments, before anything runs
+        FloatingPointError: where the loss of the first batch is not finite
     """
 
     def precompute(self, views: int | None=None, max_memory: int=..., folder: str | os.PathLike | None=None) -> PrecomputedLearner:
