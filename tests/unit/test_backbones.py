@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 import timm
@@ -17,11 +18,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.models import resnet18, resnet34, shufflenet_v2_x0_5, squeezenet1_1, vit_b_16
+from torchvision.models import (
+    ResNet18_Weights,
+    ResNet34_Weights,
+    googlenet,
+    inception_v3,
+    resnet18,
+    resnet34,
+    shufflenet_v2_x0_5,
+    squeezenet1_1,
+    vit_b_16,
+)
 
-from transfer_lessons import backbones
+from transfer_lessons import weights
 from transfer_lessons.backbones import (
     DEFAULT_ARCH,
+    check_input_size,
     create_body,
     create_head,
     n_features,
@@ -75,8 +87,8 @@ def test_without_a_network_the_error_comes_at_once_and_says_what_where_and_what_
 
 
 def test_a_look_up_of_a_name_that_hangs_does_not_hang_the_learner(empty_caches, monkeypatch):
-    assert backbones._ANSWER_SECONDS < 5
-    monkeypatch.setattr(backbones, "_ANSWER_SECONDS", 0.1)
+    assert weights.ANSWER_SECONDS < 5
+    monkeypatch.setattr(weights, "ANSWER_SECONDS", 0.1)
     released = threading.Event()
     def hang(*arguments, **options):
         released.wait(60)
@@ -92,8 +104,8 @@ def test_a_look_up_of_a_name_that_hangs_does_not_hang_the_learner(empty_caches, 
 def test_a_download_that_fails_midway_gives_the_same_error(empty_caches, monkeypatch):
     def break_off(*arguments, **options):
         raise RuntimeError("the cable was cut\nand more details")
-    monkeypatch.setattr(backbones, "get_hf_file_metadata", lambda url, timeout: None)
-    monkeypatch.setattr(backbones, "hf_hub_download", break_off)
+    monkeypatch.setattr(weights, "get_hf_file_metadata", lambda url, timeout: None)
+    monkeypatch.setattr(weights, "hf_hub_download", break_off)
     with pytest.raises(ConnectionError, match=r"'resnet18'.*\(RuntimeError: the cable was cut\)"):
         create_body("resnet18")
 
@@ -103,7 +115,10 @@ class HubAndFiles(BaseHTTPRequestHandler):
     files = {}  # path -> content
 
     def do_HEAD(self):
-        content = self.files.get(self.path)
+        if self.command == "HEAD" and "no-head" in self.path:
+            self.send_error(405)
+            return
+        content = self.content()
         if content is None:
             self.send_error(404)
             return
@@ -115,8 +130,11 @@ class HubAndFiles(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.do_HEAD()
-        if self.path in self.files:
-            self.wfile.write(self.files[self.path])
+        if self.content() is not None:
+            self.wfile.write(self.content())
+
+    def content(self):
+        return self.files.get(urlsplit(self.path).path)  # a proxy is asked for the whole address
 
     def log_message(self, *arguments):
         pass
@@ -124,37 +142,46 @@ class HubAndFiles(BaseHTTPRequestHandler):
 
 SCRIPT = """
 from pathlib import Path
-from transfer_lessons.backbones import _file_from_url, create_body
+from transfer_lessons.backbones import create_body
+from transfer_lessons.weights import file_from_url
 network = create_body("test_resnet")[1]
 print("from the mirror:", next(network.parameters()).flatten()[0].item())
 for name in {names}:
     try:
-        print(name, "kept:", Path(_file_from_url("network", {server!r} + "/" + name)).read_bytes())
+        print(name, "kept:", Path(file_from_url("network", {server!r} + "/" + name)).read_bytes())
     except ConnectionError as error:
         print(name, error)
 """
 
 
-def test_mirrors_and_no_proxy_are_honoured_and_an_altered_download_is_refused(tmp_path):
+@pytest.mark.case("weights: HF_ENDPOINT mirror, proxies, no_proxy", "honoured, by the question whether anybody answers too")
+@pytest.mark.parametrize("way", ["a mirror, and no_proxy for it", "a proxy that alone knows the mirror"])
+def test_mirrors_and_proxies_are_honoured_and_an_altered_download_is_refused(tmp_path, way):
     network = timm.create_model("test_resnet")
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     repository = timm.get_pretrained_cfg("test_resnet").hf_hub_id
     good = b"some weights"
     checksum = hashlib.sha256(good).hexdigest()[:8]
-    names = [f"good-{checksum}.pth", f"altered-{checksum}.pth"]
+    names = [f"good-{checksum}.pth", f"altered-{checksum}.pth", f"no-head-{checksum}.pth"]
     HubAndFiles.files = {
         f"/{repository}/resolve/main/model.safetensors": (tmp_path / "weights.safetensors").read_bytes(),
         f"/{names[0]}": good,
         f"/{names[1]}": b"other weights",
+        f"/{names[2]}": good,
     }
     server = ThreadingHTTPServer(("127.0.0.1", 0), HubAndFiles)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
-    nowhere = "http://127.0.0.1:9"  # a proxy that is not there
+    proxy = "http://127.0.0.1:9"  # a proxy that is not there
+    no_proxy = "127.0.0.1"
+    if way.startswith("a proxy"):
+        proxy = address
+        no_proxy = ""
+        address = "http://mirror.invalid"
     environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"),
                    "TORCH_HOME": str(tmp_path / "torch"), "OMP_NUM_THREADS": "1",
-                   "HTTP_PROXY": nowhere, "http_proxy": nowhere, "ALL_PROXY": nowhere,
-                   "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+                   "HTTP_PROXY": proxy, "http_proxy": proxy, "ALL_PROXY": proxy,
+                   "NO_PROXY": no_proxy, "no_proxy": no_proxy}
     try:
         run = subprocess.run([sys.executable, "-c", SCRIPT.format(names=names, server=address)],
                              env=environment, capture_output=True, text=True, timeout=120)
@@ -167,30 +194,30 @@ def test_mirrors_and_no_proxy_are_honoured_and_an_altered_download_is_refused(tm
     assert f"{names[1]} The weights of 'network' could not be downloaded" in run.stdout
     assert "invalid hash value" in run.stdout
     kept = [file.name for file in (tmp_path / "torch" / "hub" / "checkpoints").iterdir()]
-    assert kept == [names[0]]
+    assert sorted(kept) == sorted([names[0], names[2]]), "one server refuses the question, and has the file"
 
 
 def test_weights_in_the_hubs_cache_are_used_and_no_server_is_asked(empty_caches, no_network):
-    weights = timm.create_model("test_resnet").state_dict()
+    tensors = timm.create_model("test_resnet").state_dict()
     repository = timm.get_pretrained_cfg("test_resnet").hf_hub_id.replace("/", "--")
     folder = empty_caches / "hub" / f"models--{repository}"
     for file, text in (("refs/main", "1" * 40), (f"snapshots/{'1' * 40}/config.json", "{}")):
         (folder / file).parent.mkdir(parents=True)
         (folder / file).write_text(text)
-    save_file(weights, folder / "snapshots" / ("1" * 40) / "model.safetensors")
+    save_file(tensors, folder / "snapshots" / ("1" * 40) / "model.safetensors")
     network = create_body("test_resnet")[1]
     assert not no_network
-    assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+    assert all(torch.equal(value, tensors[key]) for key, value in network.state_dict().items())
 
 
 def test_weights_in_torch_hubs_folder_are_used_and_no_server_is_asked(empty_caches, no_network):
-    weights = squeezenet1_1().state_dict()
+    tensors = squeezenet1_1().state_dict()
     folder = empty_caches / "torch" / "checkpoints"
     folder.mkdir(parents=True)
-    torch.save(weights, folder / "squeezenet1_1-b8a52dc0.pth")
+    torch.save(tensors, folder / "squeezenet1_1-b8a52dc0.pth")
     body = create_body(squeezenet1_1)
     assert not no_network
-    assert torch.equal(body[1][0][0].weight, weights["features.0.weight"])
+    assert torch.equal(body[1][0][0].weight, tensors["features.0.weight"])
 
 
 @pytest.mark.parametrize(("arch", "pretrained"), [(DEFAULT_ARCH, True), ("test_resnet", False),
@@ -222,6 +249,69 @@ def test_a_network_without_weights_is_refused_in_one_sentence(name, no_network):
 def test_a_network_that_gives_no_feature_maps_is_refused(arch):
     with pytest.raises(ValueError, match="no feature maps.*convolutional network, such as 'resnet34'"):
         create_body(arch, pretrained=False)
+
+
+@pytest.mark.case("networks of one input size: coatnet, gcvit at 128 px", "refused, with the size they take")
+@pytest.mark.parametrize(("arch", "size", "fits"), [
+    ("coatnet_nano_rw_224", 128, 224), ("gcvit_xxtiny", 128, 224), ("maxvit_rmlp_pico_rw_256", 224, 256),
+    ("maxvit_rmlp_pico_rw_256", 128, 256), (inception_v3, 32, 224)], ids=str)
+def test_a_network_of_one_input_size_says_which(arch, size, fits):
+    with pytest.raises(ValueError, match=rf"images of {size} x {size} pixels .*it takes {fits} x {fits}.*size={fits}"):
+        vision_model(arch, 3, pretrained=False, size=size)
+
+
+@pytest.mark.case("networks of one input size: vit_b_16 at 128 px", "its size is named")
+def test_a_whole_vision_transformer_says_the_size_it_takes():
+    network = vit_b_16()
+    check_input_size(network, 224)
+    with pytest.raises(ValueError, match="128 x 128 pixels .*it takes 224 x 224"):
+        check_input_size(network, 128)
+
+
+def test_a_network_of_its_one_input_size_is_made():
+    model = vision_model("coatnet_nano_rw_224", 3, pretrained=False, size=224).eval()
+    assert model(torch.rand(1, 3, 224, 224)).shape == (1, 3)
+
+
+def test_trying_a_size_leaves_no_trace():
+    torch.manual_seed(0)
+    plain = vision_model("test_resnet", 3, pretrained=False)
+    torch.manual_seed(0)
+    tried = vision_model("test_resnet", 3, pretrained=False, size=64)
+    assert all(torch.equal(a, b) for a, b in zip(plain.state_dict().values(), tried.state_dict().values(),
+                                                 strict=True))
+    assert tried.training and all(parameter.grad is None for parameter in tried.parameters())
+
+
+@pytest.mark.case("pretrained= a weights enum", "those weights; of another network, or of timm: refused")
+@pytest.mark.parametrize("wrong", [ResNet34_Weights.DEFAULT, "IMAGENET1K_V7", 1, None, "yes"])
+def test_weights_that_are_not_the_networks_are_refused(wrong, no_network):
+    with pytest.raises(ValueError, match="pretrained must be True"):
+        create_body(resnet18, pretrained=wrong)
+    with pytest.raises(ValueError, match="pretrained"):
+        create_body("resnet18", pretrained=wrong)
+    assert not no_network
+
+
+@pytest.mark.parametrize("given", [ResNet18_Weights.IMAGENET1K_V1, "IMAGENET1K_V1"])
+def test_the_weights_asked_for_are_looked_for(given, empty_caches, no_network):
+    with pytest.raises(ConnectionError, match="resnet18-f37072fd.pth"):
+        create_body(resnet18, pretrained=given)
+
+
+@pytest.mark.case("what networks return: side outputs of googlenet and inception_v3", "their bodies leave them out")
+@pytest.mark.parametrize("function", [googlenet, inception_v3])
+def test_a_body_leaves_side_outputs_out(function):
+    torch.manual_seed(0)
+    whole = function(init_weights=False, transform_input=True).eval()
+    body = create_body(function, pretrained=False).eval()
+    rest = [part for name, part in whole.named_children() if not name.startswith(("aux", "Aux"))]
+    body[1] = nn.Sequential(*rest[:-3])
+    x = torch.rand(1, 3, 96, 96)
+    mean = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1)
+    std = torch.tensor((0.229, 0.224, 0.225)).view(3, 1, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(whole.fc(body(x).mean((2, 3))), whole((x - mean) / std), rtol=1e-3, atol=1e-4)
 
 
 class GivesMapsOf(nn.Module):
