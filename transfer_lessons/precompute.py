@@ -53,7 +53,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from .core import Table
-from .data import ImageDataLoaders
+from .loaders import ImageDataLoaders
 from .freezing import LearningRate, group_parameters
 from .learner import Learner
 from .optim import param_groups
