@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from .arguments import check_count
+from .arguments import check_count, shown
 
 # %% ../nbs/u1_core.ipynb #a9fc0fba
 def _table_row(tag: str, cells: list[str]) -> str:
@@ -118,7 +118,11 @@ def default_device(name: str | torch.device | None = None, quiet: bool = False) 
     found = torch.device("cpu")
     if torch.accelerator.is_available():
         found = torch.accelerator.current_accelerator() or found
-    device = found if name is None else torch.device(name)
+    try:
+        device = found if name is None else torch.device(name)
+    except (RuntimeError, TypeError):  # what torch raises for an unknown name, and for no name
+        raise ValueError(f"device must be a name such as 'cpu' or 'cuda'; got {shown(name)}. "
+                         f"Try device={found.type!r}.") from None
     if device.type not in (found.type, "cpu"):
         warn_caller(f"There is no {str(name)!r} here: running on the CPU instead.")
         device = torch.device("cpu")

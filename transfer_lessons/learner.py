@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from . import freezing
 from .backbones import DEFAULT_ARCH, Arch, vision_model
 from .core import Table
-from .data import ImageDataLoaders
+from .loaders import ImageDataLoaders
 from .freezing import LearningRate
 from .recorder import Recorder  # noqa: F401
 from .training import Learner, accuracy, error_rate  # noqa: F401

@@ -56,7 +56,7 @@ from torch.optim import Optimizer
 
 from .arguments import check_type
 from .core import Table
-from .data import ImageDataLoaders
+from .loaders import ImageDataLoaders
 from .freezing import LearningRate, group_parameters
 from .learner import Learner
 from .optim import param_groups

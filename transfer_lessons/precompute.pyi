@@ -1,11 +1,11 @@
 """Run the frozen layers once, cache their activations, and train the rest of the network on those."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .core import Table
-from .data import ImageDataLoaders
 from .data import ImageLoader
 from .freezing import LearningRate
 from .frozen_body import FrozenBody
 from .learner import Learner
+from .loaders import ImageDataLoaders
 from collections.abc import Iterator
 from pathlib import Path
 from torch import Tensor

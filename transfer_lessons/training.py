@@ -39,7 +39,8 @@ from torch.optim import Optimizer
 
 from .arguments import check_count
 from .core import Progress, defer_interrupts, preserve_training_mode
-from .data import ImageDataLoaders, ImageLoader
+from .data import ImageLoader
+from .loaders import ImageDataLoaders
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
 from .losses import cross_entropy
 from .optim import adamw, n_layer_groups, param_groups, set_hyperparams

@@ -12,10 +12,11 @@ from torchvision.models import resnet18
 
 from transfer_lessons import fine_tuning, lr_finder  # noqa: F401  they give a learner methods
 from transfer_lessons.backbones import vision_model
-from transfer_lessons.data import ImageDataLoaders, ImageDataset, ImageLoader
+from transfer_lessons.data import ImageDataset, ImageLoader
 from transfer_lessons.frozen_body import FrozenBody, split_frozen
 from transfer_lessons.interpretation import ClassificationInterpretation
 from transfer_lessons.learner import Learner
+from transfer_lessons.loaders import ImageDataLoaders
 from transfer_lessons.precompute import CachedLoader
 
 
