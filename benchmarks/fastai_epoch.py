@@ -8,8 +8,8 @@ import limits
 from photographs import PHOTOGRAPHS, choose, fastai_loaders
 from torchvision.models import resnet18
 
-from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.learner import vision_learner
+from transfer_lessons.loaders import ImageDataLoaders
 
 TRAIN, VALID, SIZE, BATCH, ROUNDS = 1024, 256, 112, 64, 8
 

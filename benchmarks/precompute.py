@@ -10,10 +10,10 @@ from torch import nn
 from torchvision.models import resnet18
 
 from transfer_lessons.backbones import DEFAULT_ARCH, vision_model
-from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.freezing import freeze
 from transfer_lessons.frozen_body import FrozenBody
 from transfer_lessons.learner import Learner, vision_learner
+from transfer_lessons.loaders import ImageDataLoaders
 from transfer_lessons.lr_finder import LRFind  # noqa: F401  it gives a learner lr_find
 from transfer_lessons.precompute import PrecomputedLearner  # noqa: F401  and this, precompute
 

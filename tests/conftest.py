@@ -8,9 +8,9 @@ import torch
 from hypothesis import HealthCheck, settings
 from small import small_model
 
-from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.datasets import draw_icons
 from transfer_lessons.learner import Learner
+from transfer_lessons.loaders import ImageDataLoaders
 
 matplotlib.use("Agg")
 # `make test` tries the same examples every time; `make soak` many more, and others each time.

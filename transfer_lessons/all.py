@@ -4,7 +4,8 @@ from torchvision.models import resnet18, resnet34, resnet50
 from . import fine_tuning, precompute  # noqa: F401  they add methods to Learner
 from .backbones import create_body, create_head, vision_model
 from .core import default_device, describe_error, paired_comparison, show_images, wilson_interval
-from .data import ImageDataLoaders, Normalize, augment_batch, square
+from .data import Normalize, augment_batch, square
+from .loaders import ImageDataLoaders
 from .datasets import flowers, icons, pets, solar
 from .explorers import Explorer
 from .freezing import (

@@ -1,6 +1,7 @@
 """Turn labelled images into batches: split, crop, augment, normalise, load."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .image_files import ImageSource
+from .workers import BatchReader
 from PIL import Image
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -8,19 +9,20 @@ from torch import Tensor
 from torch import nn
 from torch.utils.data import Dataset
 from typing import Any
-import os
 import torch
 
-__all__ = ['split_by_content', 'square', 'augment_batch', 'Normalize', 'ImageDataset', 'ImageLoader', 'ImageDataLoaders']
+__all__ = ['split_by_content', 'square', 'augment_batch', 'Normalize', 'ImageDataset', 'ImageLoader']
 
-def split_by_content(digests: Sequence[bytes], labels: Sequence[str], valid_pct: float=0.2, seed: int=42) -> list[bool]:
-    """Flag validation images by what they hold: new files move none, copies stay together.
+def split_by_content(digests: Sequence[bytes], labels: Sequence[str], valid_pct: float=0.2, seed: int=42, groups: Sequence[int] | None=None) -> list[bool]:
+    """Flag validation images: the same fraction of every class, chosen by what the images hold.
 
     Args:
-        digests: hash of each image's content
+        digests: hash of each image's content; copies stay on one side
         labels: class name of each image
-        valid_pct: fraction to hold out, about; 0 to 1
+        valid_pct: fraction of each class to hold out; a class of two or more gets an image on
+            either side
         seed: another seed holds out other images
+        groups: number of each image's group; a group stays on one side
     """
 
 def square(image: Image.Image, size: int, crop_position: float=0.5) -> Image.Image:
@@ -61,11 +63,11 @@ class ImageDataset(Dataset):
 
     Args:
         sources: image files, or Pillow images
-        targets: class number of each image
+        targets: class number of each image; -1 where it has no label
         size: pixels per side
     """
-    sources: list[ImageSource]
-    targets: list[int]
+    sources: list
+    targets: Any
     size: int
 
     def __init__(self, sources: Sequence[ImageSource], targets: Sequence[int], size: int):
@@ -87,6 +89,7 @@ class ImageLoader:
         generator: of order and augmentation; None keeps the order of the dataset
         augment: arguments of `augment_batch`; None changes nothing
         num_workers: processes that read images
+        vocab: class names in the order of the targets, where they are known
     """
     dataset: ImageDataset
     bs: int
@@ -94,8 +97,10 @@ class ImageLoader:
     generator: torch.Generator | None
     augment: dict | None
     num_workers: int
+    vocab: Any
+    reader: BatchReader
 
-    def __init__(self, dataset: ImageDataset, bs: int, device: torch.device, generator: torch.Generator | None=None, augment: dict | None=None, num_workers: int=0):
+    def __init__(self, dataset: ImageDataset, bs: int, device: str | torch.device, generator: torch.Generator | None=None, augment: dict | None=None, num_workers: int=0, vocab: Sequence[str] | None=None):
         ...
 
     def __len__(self) -> int:
@@ -107,73 +112,15 @@ class ImageLoader:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Go through the images once: pairs of [B, 3, size, size] in 0 to 1 and [B] int64."""
 
-def _train_valid_masks(sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None, valid_pct: float, seed: int) -> tuple[list[bool], list[bool]]:
-    """For each image, whether it is trained on and whether it is for validation; never both."""
-
-class ImageDataLoaders:
-    """A training and a validation loader over labelled images.
+    def in_order(self, vocab: Sequence[str] | None=None) -> ImageLoader:
+        """Make a loader of the same images: all of them, in order, not augmented.
 
     Args:
-        sources: image files, or Pillow images
-        labels: class name of each image
-        is_valid: for each image, whether it is for validation; None splits by content
-        vocab: class names in order; None takes the labels, sorted
-        size: pixels per side of what the network sees
-        bs: batch size, images per batch
-        valid_pct: fraction to hold out for validation, about; 0 to 1
-        seed: of split, order and augmentation
-        augment: arguments of `augment_batch`; True takes its defaults, False changes nothing
-        presize: training images are read larger by this factor before they are augmented
-        num_workers: processes that read images; None: up to 8 for a CUDA device, else 0
-        device: None takes the fastest present
-    """
-    device: torch.device
-    size: int
-    bs: int
-    seed: int
-    train: ImageLoader
-    valid: ImageLoader
-    vocab: list[str]
+        vocab: class names in the order that the targets should have; None keeps the loader's own
 
-    def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None=None, *, vocab: Sequence[str] | None=None, size: int=128, bs: int=64, valid_pct: float=0.2, seed: int=42, augment: bool | dict=True, presize: float=1.25, num_workers: int | None=None, device: str | torch.device | None=None):
-        ...
+    Returns:
+        this loader itself, where it is one already
 
-    @property
-    def c(self) -> int:
-        """How many classes there are; fastai's name for it."""
-
-    def one_batch(self) -> tuple[Tensor, Tensor]:
-        """Get the next training batch, [B, 3, size, size] and [B]; looking does not change it."""
-
-    def show_batch(self, max_n: int=8, nrows: int | None=None, ncols: int=4) -> None:
-        """Draw training images as the network sees them: `max_n`, or `nrows` times `ncols` of them."""
-
-    @classmethod
-    def from_files(cls, sources: Sequence[ImageSource], labels: Sequence[str], **options: Any) -> ImageDataLoaders:
-        """Make loaders over images whose labels are given one by one.
-
-    Args:
-        sources: image files, or Pillow images
-        labels: class name of each image
-        **options: of `ImageDataLoaders`
-    """
-
-    @classmethod
-    def from_folder(cls, folder: str | os.PathLike, **options: Any) -> ImageDataLoaders:
-        """Make loaders over a folder of class folders.
-
-    Args:
-        folder: folder/<class>/*.jpg, or the same in folder/train and folder/valid
-        **options: of `ImageDataLoaders`
-    """
-
-    @classmethod
-    def from_name_re(cls, path: str | os.PathLike, fnames: Sequence[str | os.PathLike] | None, pat: str, **options: Any) -> ImageDataLoaders:
-        """Make loaders over files whose names tell their class.
-
-    Args:
-        path: where to look for files if `fnames` is None
-        fnames: the files; None takes all below `path`
-        pat: regular expression whose first group, searched in the file name, is the class
-        **options: of `ImageDataLoaders`
+    Raises:
+        ValueError: for an image whose class is none of `vocab`
     """

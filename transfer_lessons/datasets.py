@@ -57,7 +57,7 @@ def draw_icons(size: int = 128) -> tuple[list[Image.Image], list[str]]:
 from typing import Any
 
 from .arguments import check_fraction
-from .data import ImageDataLoaders
+from .loaders import ImageDataLoaders
 
 # %% ../nbs/u4_datasets.ipynb #ed1e1593
 def icons(**options: Any) -> ImageDataLoaders:

@@ -22,7 +22,8 @@ from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from .core import plot_png
-from .data import ImageDataLoaders, augment_batch
+from .data import augment_batch
+from .loaders import ImageDataLoaders
 from .explorers import Explorer, class_label, plot_font, slider
 from .image_files import image_name
 from .interpretation import ClassificationInterpretation

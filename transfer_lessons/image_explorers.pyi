@@ -1,8 +1,8 @@
 """Explorers of augmentation and of the confusion matrix: tiles of real images that follow the controls."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
-from .data import ImageDataLoaders
 from .explorers import Explorer
 from .interpretation import ClassificationInterpretation
+from .loaders import ImageDataLoaders
 from PIL import Image
 from collections.abc import Sequence
 from torch import Tensor

@@ -19,7 +19,7 @@ from . import predictions  # noqa: F401  it adds methods to Learner
 from .arguments import check_flag, check_options
 from .backbones import DEFAULT_ARCH, Arch, vision_model
 from .core import Table
-from .data import ImageDataLoaders
+from .loaders import ImageDataLoaders
 from .freezing import LearningRate
 from .network_checks import check_head_runs_last, check_loaders
 from .recorder import Recorder  # noqa: F401

@@ -145,9 +145,11 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 
 from .core import defer_interrupts, rng_states
-from .data import ImageDataLoaders, ImageLoader
+from .data import ImageLoader
+from .loaders import ImageDataLoaders
 from .freezing import train_mode
 from .training_checks import check_loss, one_number
+from .workers import BatchReader
 
 # %% ../nbs/u9b_network_checks.ipynb #2d0e8158
 @contextlib.contextmanager
@@ -177,6 +179,7 @@ def _few_images(dls: ImageDataLoaders) -> tuple[Tensor, Tensor]:
     few = copy.copy(few)
     few.bs = 2
     few.num_workers = 0
+    few.reader = BatchReader()  # the other one keeps its processes
     xb, _ = next(iter(few))
     return xb, torch.tensor(dls.valid.dataset.targets, device=dls.device)
 
@@ -219,7 +222,7 @@ def batches_in_order(dl: Any, dls: ImageDataLoaders) -> Iterator[tuple[Tensor, T
 
     Args:
         dl: an `ImageLoader`, or batches of images, or of images and class numbers
-        dls: where the batches go to
+        dls: where the batches go to, and the class names whose numbers are wanted
 
     Returns:
         pairs of images and class numbers; None where there are none
@@ -230,12 +233,13 @@ def batches_in_order(dl: Any, dls: ImageDataLoaders) -> Iterator[tuple[Tensor, T
     if isinstance(dl, str | bytes) or not isinstance(dl, Iterable):
         raise ValueError(f"dl must be a loader; got {shown(dl)}. Try dl=learn.dls.valid.")
     n_batches = 0
-    for batch in dl.in_order() if hasattr(dl, "in_order") else dl:
+    for batch in dl.in_order(dls.vocab) if isinstance(dl, ImageLoader) else dl:
         xb, yb = batch if isinstance(batch, list | tuple) and len(batch) == 2 else (batch, None)
         if not isinstance(xb, Tensor) or not isinstance(yb, Tensor | None):
             raise ValueError("dl must give batches: images, or images and class numbers; got "
                              f"{shown(batch)}. Try dl=learn.dls.valid.")
         n_batches += 1
-        yield xb.to(dls.device), yb
+        has_labels = yb is not None and not bool((yb == -1).all())
+        yield xb.to(dls.device), yb if has_labels else None
     if n_batches == 0:
         raise ValueError("dl must give at least one batch; got none. Try dl=learn.dls.valid.")

@@ -60,6 +60,22 @@ def get_preds(self: Learner, dl: Any = None) -> tuple[Tensor, Any]:
     return decode(logits, self.loss_func), targets
 
 @patch
+def test_dl(self: Learner, files: Any, labels: Any = None) -> ImageLoader:
+    """Make a loader of other images for `get_preds` and `validate`: in order, not augmented.
+
+    Args:
+        files: image files, Pillow images, or a folder of image files
+        labels: class name of each image; None where it is not known
+
+    Returns:
+        a loader; class names mean the same numbers as in training
+
+    Raises:
+        ValueError: for a label that is none of the classes
+    """
+    return self.dls.test_dl(files, labels)
+
+@patch
 def predict(self: Learner, source: ImageSource) -> tuple[str, int, Tensor]:
     """Predict the class of one image.
 

@@ -38,7 +38,7 @@ from torch.optim import Optimizer
 
 from .arguments import as_list, as_path, check_function, check_type
 from .core import Progress, defer_interrupts, preserve_training_mode
-from .data import ImageDataLoaders
+from .loaders import ImageDataLoaders
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
 from .losses import cross_entropy, explain_nan
 from .network_checks import (

@@ -3,9 +3,10 @@
 from .core import Progress
 from .core import Table
 from .curves import Suggestion
-from .data import ImageDataLoaders
+from .data import ImageLoader
 from .freezing import LearningRate
 from .image_files import ImageSource
+from .loaders import ImageDataLoaders
 from .lr_finder import LRFind
 from .precompute import PrecomputedLearner
 from .recorder import Recorder
@@ -170,6 +171,7 @@ class Learner:
     Raises:
         ValueError: where augmentation is on without views, or off with them, and where the network
             cannot be cut
+        OSError: where the files cannot be written, before the body runs
     """
 
     def get_preds(self, dl: Any=None) -> tuple[Tensor, Any]:
@@ -181,6 +183,20 @@ class Learner:
     Returns:
         probabilities [N, classes], or what else `decode` makes of the logits for this loss, and
         targets [N] (None where the loader has none), both on the CPU
+    """
+
+    def test_dl(self, files: Any, labels: Any=None) -> ImageLoader:
+        """Make a loader of other images for `get_preds` and `validate`: in order, not augmented.
+
+    Args:
+        files: image files, Pillow images, or a folder of image files
+        labels: class name of each image; None where it is not known
+
+    Returns:
+        a loader; class names mean the same numbers as in training
+
+    Raises:
+        ValueError: for a label that is none of the classes
     """
 
     def predict(self, source: ImageSource) -> tuple[str, int, Tensor]:

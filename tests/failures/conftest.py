@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 import transfer_lessons.all  # noqa: F401  adds every method
-from transfer_lessons.data import ImageDataLoaders
+from transfer_lessons.loaders import ImageDataLoaders
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small import small_model
 
-from transfer_lessons.data import ImageDataLoaders
+from transfer_lessons.loaders import ImageDataLoaders
 from transfer_lessons.losses import cross_entropy
 
 

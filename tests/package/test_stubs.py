@@ -6,8 +6,8 @@ from house import LIBRARY, ROOT
 from stubs import stubs
 
 import transfer_lessons.all  # noqa: F401  adds every method
-from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.learner import Learner, Recorder
+from transfer_lessons.loaders import ImageDataLoaders
 
 
 def test_stubs_are_in_sync():

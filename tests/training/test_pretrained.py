@@ -2,9 +2,9 @@
 import pytest
 import torch
 
-from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.datasets import draw_icons
 from transfer_lessons.learner import vision_learner
+from transfer_lessons.loaders import ImageDataLoaders
 from transfer_lessons.optim import adamw
 
 

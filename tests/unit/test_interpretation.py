@@ -12,9 +12,10 @@ from matplotlib import pyplot as plt
 from PIL import Image
 from torch import Tensor, nn
 
-from transfer_lessons.data import ImageDataLoaders, ImageDataset
+from transfer_lessons.data import ImageDataset
 from transfer_lessons.interpretation import ClassificationInterpretation, Confusion
 from transfer_lessons.learner import Learner
+from transfer_lessons.loaders import ImageDataLoaders
 
 quick = settings(deadline=None, max_examples=60)
 drawn = settings(deadline=None, max_examples=12)

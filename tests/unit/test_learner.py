@@ -9,9 +9,9 @@ from torchvision.models import resnet18, shufflenet_v2_x0_5
 
 from transfer_lessons import fine_tuning  # noqa: F401  adds fine_tune to Learner
 from transfer_lessons import predictions as module
-from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.interpretation import ClassificationInterpretation
 from transfer_lessons.learner import cnn_learner, error_rate
+from transfer_lessons.loaders import ImageDataLoaders
 from transfer_lessons.lr_finder import minimum, steep
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -21,9 +21,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from transfer_lessons import lr_finder
-from transfer_lessons.data import ImageDataLoaders
 from transfer_lessons.freezing import group_parameters
 from transfer_lessons.learner import Learner, Recorder
+from transfer_lessons.loaders import ImageDataLoaders
 from transfer_lessons.losses import cross_entropy
 from transfer_lessons.lr_finder import (
     LRFind,
