@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from .arguments import check_type
 from .data import ImageLoader
 from .frozen_body import FrozenBody
 
@@ -24,9 +25,17 @@ class CachedLoader(ImageLoader):
         frozen: what gave the activations; it is checked before every pass
     """
     def __init__(self, live: ImageLoader, activations: Tensor, frozen: FrozenBody):
-        super().__init__(live.dataset, live.bs, live.device, live.generator)
+        check_type("live", live, ImageLoader, "learn.dls.train")
+        check_type("activations", activations, Tensor, "torch.rand(n_images, 1280)")
+        check_type("frozen", frozen, FrozenBody, "FrozenBody(learn.model[0])")
+        n_views, rest = divmod(len(activations), len(live.dataset))
+        if rest or n_views == 0:
+            raise ValueError(f"activations must have {len(live.dataset)} rows per view, one per "
+                             f"image; got {len(activations)}. Try learn.precompute().")
+        super().__init__(live.dataset, live.bs, live.device, live.generator, live.augment,
+                         vocab=live.vocab)
         self.activations = activations
-        self.n_views = len(activations) // len(live.dataset)
+        self.n_views = n_views
         self.frozen = frozen
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:  # [B, ...] float32, [B] int64
@@ -54,7 +63,6 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from .arguments import check_type
 from .core import Table
 from .loaders import ImageDataLoaders
 from .freezing import LearningRate, group_parameters
