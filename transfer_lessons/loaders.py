@@ -239,10 +239,10 @@ def _column(df: Any, argument: str, column: Any) -> list:
     if not names:
         raise ValueError(f"df must be a table with columns; got {shown(df)}. Try "
                          "df={'file': files, 'label': labels}.")
-    number = plain(column)
-    is_name = any(isinstance(name, str) and name == column or name is column for name in names)
-    if not is_name and isinstance(number, int) and -len(names) <= number < len(names):
-        column = names[number]
+    column = plain(column)
+    is_name = isinstance(column, str | int) and column in names
+    if not is_name and isinstance(column, int) and -len(names) <= column < len(names):
+        column = names[column]
     elif not is_name:
         raise ValueError(f"{argument} must be a column of the table, one of {names}; got "
                          f"{shown(column)}. Try {argument}={names[0]!r}.")
