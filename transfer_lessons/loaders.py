@@ -86,12 +86,13 @@ def _near_groups(sources: Sequence[ImageSource]) -> list[int]:
 
 def _check_augment(augment: bool | dict | None, size: int) -> dict | None:
     """Arguments of `augment_batch` as a loader wants them; None changes nothing."""
-    if augment is None or augment is False:
+    if augment is None:
         return None
     if not isinstance(augment, Mapping):
-        check_flag("augment", augment)
-    options = {} if augment is True else augment
-    options = check_options("augment", options, ("rotate", "zoom", "flip", "lighting"))
+        if not check_flag("augment", augment):
+            return None
+        augment = {}
+    options = check_options("augment", augment, ("rotate", "zoom", "flip", "lighting"))
     augment_batch(torch.zeros(1, 3, 2, 2), torch.Generator(), **options)  # refuses bad values
     return {"size": size, **options}
 
