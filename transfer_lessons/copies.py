@@ -8,27 +8,35 @@ __all__ = ['HASH_SIDE', 'MAX_DISTANCE', 'MAX_COLOUR_DIFFERENCE', 'NearCopy', 'co
 
 # %% ../nbs/u2b_copies.ipynb #8707156d
 import hashlib
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from PIL import Image
-
+from .arguments import as_path
 from .core import warn_caller
-from .image_files import ImageSource, image_name, to_rgb
+from .formats import reason_and_fix
+from .image_files import ImageSource, image_name, load_image
+from .pixels import ImageError
 
 # %% ../nbs/u2b_copies.ipynb #54ee4f3f
 def content_digest(source: ImageSource) -> bytes:
     """Compute SHA-256 of what an image holds: of a file's bytes, or of an image's RGB pixels.
 
     Args:
-        source: an image file, or a Pillow image
+        source: an image file, or an image in memory
 
     Returns:
         32 bytes, the same for copies under any name
+
+    Raises:
+        ImageError: where a file cannot be read
     """
-    if isinstance(source, Image.Image):
-        return hashlib.sha256(to_rgb(source).tobytes()).digest()
-    return hashlib.sha256(Path(source).read_bytes()).digest()
+    if not isinstance(source, str | os.PathLike):
+        return hashlib.sha256(load_image(source).tobytes()).digest()
+    path = as_path("source", source)
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except (OSError, ValueError) as error:
+        raise ImageError(path, *reason_and_fix(error, b"unread")) from error
 
 def content_position(digest: bytes, seed: int) -> float:
     """Place an image between 0 and 1: as if at random, but by its content and the seed alone."""
@@ -39,13 +47,13 @@ def warn_of_copies(sources: Sequence[ImageSource], digests: Sequence[bytes]) -> 
     """Warn of images whose content an earlier one has too; name the first three.
 
     Args:
-        sources: image files, or Pillow images
+        sources: image files, or images in memory
         digests: of their contents, one each
     """
     first: dict[bytes, str] = {}
     copies = []
     for source, digest in zip(sources, digests, strict=True):
-        name = image_name(source) if isinstance(source, Image.Image) else str(source)
+        name = str(source) if isinstance(source, str | os.PathLike) else image_name(source)
         if digest in first:
             copies.append(f"{name} = {first[digest]}")
         first.setdefault(digest, name)
@@ -59,10 +67,10 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
+from PIL import Image
 
 from .arguments import as_list, check_count
 from .core import Table
-from .image_files import load_image
 
 # %% ../nbs/u2b_copies.ipynb #048049a4
 HASH_SIDE = 16  # bits along each side of a perceptual hash: 256 in all
@@ -99,7 +107,7 @@ def _near_pairs(sources: list[ImageSource],
         agreement = signs[start:start + block] @ signs.T  # bits that agree minus bits that differ
         distances = (HASH_SIDE**2 - agreement) / 2
         near = distances <= max_distance
-        for row in np.flatnonzero(near.sum(1) > 1):
+        for row in np.flatnonzero(near.sum(1) > 1).tolist():
             twins = np.flatnonzero(near[row])
             difference = np.abs(colours[twins] - colours[start + row]).mean(1)
             twins = twins[difference <= MAX_COLOUR_DIFFERENCE]
@@ -110,7 +118,7 @@ def near_copies(sources: Sequence[ImageSource], max_distance: int = MAX_DISTANCE
     """Group images that look nearly the same (difference hash, Krawetz 2013).
 
     Args:
-        sources: image files, or Pillow images
+        sources: image files, or images in memory
         max_distance: of 256 bits, how many may differ between near copies
 
     Returns:
@@ -134,7 +142,7 @@ def list_near_copies(sources: Sequence[ImageSource], max_distance: int = MAX_DIS
     """List every image that an earlier one resembles, nearest pairs first.
 
     Args:
-        sources: image files, or Pillow images
+        sources: image files, or images in memory
         max_distance: of 256 bits, how many may differ between near copies
 
     Returns:

@@ -14,6 +14,7 @@ import torch
 from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
+from .arguments import check_count, check_type
 from .core import preserve_training_mode
 from .freezing import n_parameters, train_mode
 
@@ -65,6 +66,7 @@ def split_frozen(model: nn.Module, xb: Tensor) -> tuple[nn.Sequential, nn.Sequen
     Raises:
         ValueError: where every layer trains or none does, and where the network cannot be cut there
     """
+    check_type("model", model, nn.Module, "learn.model")
     trains = [parameter.requires_grad for parameter in model.parameters()]
     if all(trains):
         raise ValueError("Every layer trains, so no activations stay the same. Freeze the body "
@@ -93,6 +95,7 @@ def weights_digest(module: nn.Module) -> str:
     Returns:
         64 hexadecimal digits
     """
+    check_type("module", module, nn.Module, "learn.model[0]")
     digest = hashlib.sha256(repr(module).encode())
     for value in _weights_and_statistics(module):
         digest.update(f"{value.dtype} {list(value.shape)}".encode())
@@ -146,6 +149,9 @@ def activations(self: FrozenBody, dl: ImageLoader, views: int = 1,
     Returns:
         [B, ...] float32 each, on the CPU
     """
+    check_type("dl", dl, ImageLoader, "learn.dls.valid")
+    views = check_count("views", views)
+    seed = check_count("seed", seed, minimum=0, suggestion=0)
     in_order = copy.copy(dl)
     in_order.generator = None
     progress = Progress()

@@ -220,6 +220,7 @@ class Learner:
     Raises:
         ValueError: where augmentation is on without views, or off with them, and where the network
             cannot be cut
+        OSError: where the files cannot be written, before the body runs
     """
 
     def forward(self, xb: Tensor) -> Tensor:
