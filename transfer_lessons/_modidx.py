@@ -225,6 +225,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'transfer_lessons/folders.py'),
                                           'transfer_lessons.folders._split_kinds': ( 'u2e_folders.html#_split_kinds',
                                                                                      'transfer_lessons/folders.py'),
+                                          'transfer_lessons.folders._warn_of_loose': ( 'u2e_folders.html#_warn_of_loose',
+                                                                                       'transfer_lessons/folders.py'),
                                           'transfer_lessons.folders.labels_from_folders': ( 'u2e_folders.html#labels_from_folders',
                                                                                             'transfer_lessons/folders.py')},
             'transfer_lessons.formats': { 'transfer_lessons.formats._is_memory': ( 'u1c_formats.html#_is_memory',

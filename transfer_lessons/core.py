@@ -120,7 +120,7 @@ def default_device(name: str | torch.device | None = None, quiet: bool = False) 
         found = torch.accelerator.current_accelerator() or found
     try:
         device = found if name is None else torch.device(name)
-    except (RuntimeError, TypeError):  # what torch raises for an unknown name, and for no name
+    except (RuntimeError, TypeError, ValueError):  # what torch raises for what is no device
         raise ValueError(f"device must be a name such as 'cpu' or 'cuda'; got {shown(name)}. "
                          f"Try device={found.type!r}.") from None
     if device.type not in (found.type, "cpu"):
