@@ -146,7 +146,7 @@ def _named_device(name: str | torch.device) -> torch.device:
     """The device of a name, or `ValueError` with the nearest name that torch knows."""
     try:
         return torch.device(check_type("device", name, (str, torch.device), "'cpu'"))
-    except RuntimeError:  # torch knows no such device
+    except (RuntimeError, TypeError, UnicodeError):  # torch knows no such device
         kinds = ("cuda", "mps", "cpu", "xpu")
         word = str(name).lower().replace("gpu", "cuda")
         nearest = difflib.get_close_matches(word, kinds, n=1, cutoff=0)[0]

@@ -93,7 +93,8 @@ def from_learner(cls: ClassificationInterpretation, learn: Learner,
     """
     check_type("learn", learn, Learner, "vision_learner(dls)")
     dl = learn.dls.valid if dl is None else check_type("dl", dl, ImageLoader, "learn.dls.valid")
-    dl = dl.in_order(learn.dls.vocab)
+    is_own = dl is learn.dls.valid or dl is learn.dls.train
+    dl = dl.in_order(None if is_own else learn.dls.vocab)  # others are compared by class name
     logits, targets = learn.get_logits(dl)
     interp = cls(logits, targets, dl.dataset, learn.dls.vocab)
     device = learn.dls.device
