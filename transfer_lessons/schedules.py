@@ -7,7 +7,6 @@ __all__ = ['linear', 'plot_schedule', 'cosine', 'exponential', 'one_cycle', 'one
 
 # %% ../nbs/07_schedules.ipynb #97d68552
 import math
-import numbers
 from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
@@ -21,7 +20,7 @@ from transfer_lessons.arguments import (
 def _checked_progress(progress: float) -> float:
     """Return progress as a number between 0 and 1, without what rounding added."""
     number = plain(progress)
-    if not isinstance(number, numbers.Real) or not -1e-9 <= number <= 1 + 1e-9:
+    if not isinstance(number, int | float) or not -1e-9 <= number <= 1 + 1e-9:
         raise ValueError(f"progress must be a fraction, 0 to 1; got {shown(progress)}. "
                          "Try progress=step / total_steps.")
     return min(max(float(number), 0.0), 1.0)
@@ -58,7 +57,8 @@ def plot_schedule(schedule: Callable[[float], float], *, steps: int = 200,
     """
     steps = check_count("steps", steps)
     check_function("schedule", schedule, "one_cycle")
-    if check_axes("ax", ax) is None:
+    check_axes("ax", ax)
+    if ax is None:
         _, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
     progress = [step / steps for step in range(steps + 1)]
     ax.plot(progress, [schedule(p) for p in progress], label=label)
@@ -171,7 +171,7 @@ def one_cycle_momentum(progress: float, moms: Sequence[float] = (0.95, 0.85, 0.9
     if len(values) != 3:
         raise ValueError("moms must be three numbers, for start, peak and end; "
                          f"got {shown(moms)}. Try moms=(0.95, 0.85, 0.95).")
-    if not all(isinstance(momentum, numbers.Real) and 0 <= momentum < 1 for momentum in values):
+    if not all(isinstance(momentum, int | float) and 0 <= momentum < 1 for momentum in values):
         raise ValueError(f"moms must be numbers from 0 to below 1; got {shown(moms)}. "
                          "Try moms=(0.95, 0.85, 0.95).")
     return _around_peak(progress, values, pct_start, steps)

@@ -171,7 +171,8 @@ def get_logits(self: Learner, dl: Any = None) -> tuple[Tensor, Any]:
     Returns:
         logits [N, classes] and targets [N] (None where the loader has none), both on the CPU
     """
-    all_logits, all_targets = [], []
+    all_logits: list[Tensor] = []
+    all_targets: list[Any] = []
     with (preserve_training_mode(self.model),
           explain_out_of_memory("in validation", self.dls.bs)):
         self.model.eval()
