@@ -230,7 +230,7 @@ def batches_in_order(dl: Any, dls: ImageDataLoaders) -> Iterator[tuple[Tensor, T
     Raises:
         ValueError: for what gives no batches
     """
-    if isinstance(dl, str | bytes) or not isinstance(dl, Iterable):
+    if isinstance(dl, str | bytes | Tensor) or not isinstance(dl, Iterable):
         raise ValueError(f"dl must be a loader; got {shown(dl)}. Try dl=learn.dls.valid.")
     n_batches = 0
     for batch in dl.in_order(dls.vocab) if isinstance(dl, ImageLoader) else dl:
