@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .arguments import check_count, check_type
 from .core import preserve_training_mode
-from .freezing import n_parameters, train_mode
+from .freezing import LayerGroup, n_parameters, train_mode
 
 # %% ../nbs/u5a_frozen_body.ipynb #fd9a71bd
 # Nothing to learn, and the same output in training as ever: they may run before the cut.
@@ -82,8 +82,8 @@ def split_frozen(model: nn.Module, xb: Tensor) -> tuple[nn.Sequential, nn.Sequen
         raise ValueError("This network cannot be cut where its frozen layers end: it is more than "
                          "its blocks one after another. Most can be cut before the head: "
                          "learn.freeze(). Others train without precompute.")
-    # One box around the rest makes it one layer group.
-    return frozen, nn.Sequential(nn.Sequential(*blocks[cut:]))
+    # The rest is one layer group: its dropout and BatchNorm rest only where all of it does.
+    return frozen, nn.Sequential(LayerGroup(*blocks[cut:]))
 
 # %% ../nbs/u5a_frozen_body.ipynb #c9a4b8c3
 def _weights_and_statistics(module: nn.Module) -> list[Tensor]:

@@ -45,7 +45,7 @@ class CachedLoader(ImageLoader):
         if self.generator is not None:
             image_index = torch.randperm(n_images, generator=self.generator)
         row = image_index
-        if self.n_views > 1:
+        if self.n_views > 1 and self.generator is not None:
             view = torch.randint(self.n_views, (n_images,), generator=self.generator)
             row = view * n_images + image_index
         row = row.to(self.activations.device)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .arguments import as_list, check_count, check_type, plain
 from .core import Progress, rng_states
 from .curves import check_suggest_funcs
-from .freezing import spread_lrs, train_mode
+from .freezing import LayerGroup, spread_lrs, train_mode
 from .learner import Learner, error_rate, generators
 from .losses import cross_entropy
 from .lr_finder import SUGGEST_FUNCS, Suggestion, temporary_copy
@@ -108,7 +108,7 @@ def _train_together(learn: Learner, lrs: list[float], schedule: Schedule,
 # %% ../nbs/13_lr_sweep.ipynb #7bbd9bf7
 def _only_linear(model: nn.Module) -> nn.Linear | None:
     """The linear layer that is all of a model; None for any other model."""
-    while type(model) is nn.Sequential and len(model) == 1:
+    while type(model) in (nn.Sequential, LayerGroup) and len(model) == 1:
         model = model[0]
     if type(model) is nn.Linear and model.bias is not None:
         return model

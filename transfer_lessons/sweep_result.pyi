@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from torch import Tensor
 
-__all__ = ['Curves', 'Sweep']
+__all__ = ['Curves', 'Sweep', 'classify_lrs']
 Curves = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(repr=False, eq=False)
@@ -54,3 +54,18 @@ class Sweep:
 
     def train(self, lr: float) -> Sweep:
         """Train at one more learning rate from the same start, and return a sweep that has it too."""
+
+def classify_lrs(lrs: Sequence[float], start_loss: float, final_losses: Sequence[float], threshold: float=0.9) -> list[tuple[str, float]]:
+    """Say of each learning rate whether it was too low, good or too high.
+
+    A diverged run (NaN), and one that ends worse than it started, is too high.
+
+    Args:
+        lrs: learning rates, in increasing order
+        start_loss: the loss before training
+        final_losses: the validation loss at each learning rate after training; NaN if it diverged
+        threshold: a good learning rate gets at least this fraction of the best one's gain
+
+    Returns:
+        for each learning rate the verdict, and its gain as a fraction of the best one's
+    """

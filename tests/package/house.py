@@ -11,10 +11,11 @@ NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9u][0-9]*.ipynb"))
 # From the ground up: a module imports only from floors below its own.
 FLOORS = ["arguments", "core", "pixels", "formats", "image_files", "folders", "labels", "copies",
           "checkpoints", "workers", "data", "loaders", "datasets", "losses", "weights",
-          "backbones", "optim", "freezing", "schedules", "recorder", "training_checks", "training",
-          "learner", "curves", "lr_finder", "fine_tuning", "interpretation", "activation_store",
-          "frozen_body", "precompute", "sweep_result", "sweep", "scrubber", "explorers",
-          "plot_explorers", "image_explorers", "live"]
+          "backbones", "optim", "freezing", "schedules", "recorder", "training_checks",
+          "network_checks", "training", "saving", "predictions", "learner", "curves", "lr_finder",
+          "fine_tuning", "interpretation", "activation_store", "frozen_body", "precompute",
+          "sweep_result", "sweep", "scrubber", "explorers", "plot_explorers", "image_explorers",
+          "live"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
 
 

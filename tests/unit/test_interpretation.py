@@ -67,7 +67,7 @@ def test_the_confusion_matrix_counts_every_pair_of_actual_and_predicted(predicti
 
 
 @quick
-@given(predictions(), st.integers(-1, 6))
+@given(predictions(), st.integers(0, 6))
 def test_most_confused_lists_the_mistakes_from_min_val_on_most_frequent_first(prediction, min_val):
     logits, targets = prediction
     mistakes = Counter((t, int(row.argmax())) for t, row in zip(targets.tolist(), logits, strict=True))
@@ -281,7 +281,7 @@ def test_arguments_are_checked_before_anything_is_drawn(call, name):
     (torch.ones(3, 2), torch.tensor([0, 1, 1]), blank(3), ["a", "b", "c"]),
     (torch.ones(3), torch.tensor([0, 1, 1]), blank(3), ["a", "b"]),
     (torch.ones(0, 2), torch.tensor([], dtype=torch.int64), blank(0), ["a", "b"]),
-    (torch.ones(3, 2), torch.tensor([0, 1, 1]), ["a.png"] * 3, ["a", "b"]),
+    (torch.ones(3, 2), torch.tensor([0, 1, 1]), 3, ["a", "b"]),
     (torch.ones(3, 2), torch.tensor([0, 1, 1]), blank(3), "ab"),
     (torch.ones(3, 2), torch.tensor([0, 1, 1]), blank(3), ["a", "b"], torch.ones(2))])
 def test_predictions_that_fit_no_images_or_classes_are_refused(arguments):
