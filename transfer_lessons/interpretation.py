@@ -45,7 +45,7 @@ class ClassificationInterpretation:
                  vocab: Sequence[str], losses: Tensor | None = None):
         check_type("logits", logits, Tensor, "learn.get_logits()[0]")
         check_type("targets", targets, Tensor, "learn.get_logits()[1]")
-        check_type("dataset", dataset, ImageDataset, "learn.dls.valid.dataset")
+        check_type("dataset", dataset, (ImageDataset, Sequence), "learn.dls.valid.dataset")
         self.vocab = [str(name) for name in as_list("vocab", vocab)]
         _check_fit(logits, targets, dataset, len(self.vocab), losses)
         self.targets = targets
@@ -59,6 +59,10 @@ class ClassificationInterpretation:
 def _check_fit(logits: Tensor, targets: Tensor, dataset: ImageDataset, n_classes: int,
                losses: Tensor | None) -> None:
     """Raise `ValueError` where predictions, targets, images and classes do not fit together."""
+    if logits.ndim != 2 or targets.ndim != 1:
+        raise ValueError("logits and targets must have the shapes [images, classes] and [images]; "
+                         f"got {list(logits.shape)} and {list(targets.shape)}. "
+                         "Try logits, targets = learn.get_logits().")
     if not len(logits) == len(targets) == len(dataset):
         raise ValueError("logits, targets and dataset must be equally long; got "
                          f"{len(logits)}, {len(targets)} and {len(dataset)}. Give one row per "
@@ -77,6 +81,8 @@ def _check_fit(logits: Tensor, targets: Tensor, dataset: ImageDataset, n_classes
     if targets.max() >= n_classes:
         raise ValueError(f"targets must be class numbers from 0 to {n_classes - 1}; got "
                          f"{targets.max()}. Try vocab=learn.dls.vocab.")
+    if losses is not None:
+        check_type("losses", losses, Tensor, "interp.losses")
     if losses is not None and losses.shape != targets.shape:
         raise ValueError(f"losses must be one per image, {len(targets)}; got the shape "
                          f"{list(losses.shape)}. Try reduction='none'.")

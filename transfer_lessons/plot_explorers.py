@@ -7,6 +7,7 @@ __all__ = ['cycle_curves', 'OneCycleExplorer', 'cross_entropy_parts', 'CrossEntr
 
 # %% ../nbs/u7a_plot_explorers.ipynb #e7223b89
 import math
+import numbers
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -123,7 +124,8 @@ def _checked_logits(logits: Sequence[float]) -> list[float]:
 def _checked_target(target: int, n_classes: int) -> int:
     """The index of a class; `ValueError` for anything else."""
     index = plain(target)
-    if isinstance(index, bool) or index not in range(n_classes):
+    is_whole = isinstance(index, numbers.Integral) and not isinstance(index, bool)
+    if not is_whole or index not in range(n_classes):
         raise ValueError(f"target must be a class index from 0 to {n_classes - 1}; "
                          f"got {shown(target)}. Try target=0.")
     return int(index)

@@ -47,7 +47,7 @@ def _loss_axis(sweep: Sweep, start_loss: float) -> dict[str, Any]:
     finite = _finite_losses(sweep)
     lowest = float(finite.min()) if len(finite) else 0.0
     if lowest < 0 or start_loss < 1e-30 or not len(finite):
-        high = start_loss + max(start_loss - lowest, 1.0)
+        high = start_loss + max(start_loss - lowest, 1.0, abs(start_loss) / 100)
         ticks = np.linspace(lowest, high, 6).tolist()
         return {"log_axis": False, "low": lowest, "high": high, "ticks": _three_digits(ticks)}
     low = min(max(float(np.quantile(finite, 0.02)), start_loss / 1000), start_loss)

@@ -281,7 +281,7 @@ def test_arguments_are_checked_before_anything_is_drawn(call, name):
     (torch.ones(3, 2), torch.tensor([0, 1, 1]), blank(3), ["a", "b", "c"]),
     (torch.ones(3), torch.tensor([0, 1, 1]), blank(3), ["a", "b"]),
     (torch.ones(0, 2), torch.tensor([], dtype=torch.int64), blank(0), ["a", "b"]),
-    (torch.ones(3, 2), torch.tensor([0, 1, 1]), ["a.png"] * 3, ["a", "b"]),
+    (torch.ones(3, 2), torch.tensor([0, 1, 1]), 3, ["a", "b"]),
     (torch.ones(3, 2), torch.tensor([0, 1, 1]), blank(3), "ab"),
     (torch.ones(3, 2), torch.tensor([0, 1, 1]), blank(3), ["a", "b"], torch.ones(2))])
 def test_predictions_that_fit_no_images_or_classes_are_refused(arguments):
