@@ -132,7 +132,7 @@ def read_labels(sources: Sequence[ImageSource], labels: Any,
     return names, classes
 
 # %% ../nbs/u2a_labels.ipynb #e45c6596
-def check_one_each(name: str, values: Sequence, sources: Sequence[ImageSource]) -> None:
+def check_one_each(name: str, values: Sequence, sources: Sequence) -> None:
     """Raise `ValueError` unless the argument of this name holds one value per image."""
     if len(values) != len(sources):
         raise ValueError(f"{name} must hold one value per image; got {len(values)} for "

@@ -133,7 +133,8 @@ class ImageDataLoaders:
             num_workers = min(8, os.cpu_count() or 1) if self.device.type == "cuda" else 0
         check_count("num_workers", num_workers, 0, suggestion=0)
         sources = read_sources("sources", sources)
-        names, self.vocab = read_labels(sources, labels, vocab)
+        names, classes = read_labels(sources, labels, vocab)
+        self.vocab: list[str] = classes
         flags = None if is_valid is None else read_flags("is_valid", is_valid, sources)
         in_train, in_valid = _train_valid_masks(sources, names, flags, valid_pct, self.seed,
                                                 near_copies)
