@@ -59,7 +59,6 @@ def run(folder: str | os.PathLike, seed: int = 42) -> None:
     from transfer_lessons.arguments import check_count
     from transfer_lessons.core import default_device, describe_error
     from transfer_lessons.datasets import icons
-    from transfer_lessons.interpretation import ClassificationInterpretation
     from transfer_lessons.learner import vision_learner
     from transfer_lessons.lr_finder import LRFind  # noqa: F401  adds lr_find to Learner
 
@@ -91,6 +90,13 @@ def run(folder: str | os.PathLike, seed: int = 42) -> None:
     print("   error rate fine-tuned", describe_error(round(tuned * n_valid), n_valid))
     save_plot(learn.recorder.plot_loss, folder / "loss.png")
     save_plot(learn.recorder.plot_sched, folder / "schedule.png")
+
+    show_mistakes(learn, folder)
+
+
+def show_mistakes(learn: Any, folder: Path) -> None:
+    """Print and draw where a trained learner goes wrong, and save its model."""
+    from transfer_lessons.interpretation import ClassificationInterpretation
 
     print("== Where it still goes wrong")
     interp = ClassificationInterpretation.from_learner(learn)
