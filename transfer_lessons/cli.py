@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,20 +20,50 @@ def save_plot(plot: Callable[..., None], file: Path, **options: Any) -> None:
     print(f"   plot: {file}")
 
 
-def run(folder: Path, seed: int = 42) -> None:
-    """From pretrained weights to a fine-tuned model and its mistakes, offline."""
+def usable_folder(folder: str | os.PathLike) -> Path:
+    """A folder in which files can be written, made where it is missing.
+
+    Args:
+        folder: its path
+
+    Raises:
+        ValueError: where it is a file, or cannot be written
+    """
+    path = Path(folder).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(f"folder must be one where files can be written; got {path} "
+                         f"({error.strerror}). Try another folder.") from error
+    return path
+
+
+def run(folder: str | os.PathLike, seed: int = 42) -> None:
+    """From pretrained weights to a fine-tuned model and its mistakes, offline.
+
+    Args:
+        folder: where plots and the model go
+        seed: of the split and of the training
+
+    Raises:
+        ValueError: for a folder that cannot be written, and a seed that is no whole number
+    """
+    folder = usable_folder(folder)
     print("== Loading the library", flush=True)
     import matplotlib
     matplotlib.use("Agg")
     import torch
 
+    from transfer_lessons.arguments import check_count
     from transfer_lessons.core import default_device, describe_error
     from transfer_lessons.datasets import icons
     from transfer_lessons.interpretation import ClassificationInterpretation
     from transfer_lessons.learner import vision_learner
     from transfer_lessons.lr_finder import LRFind  # noqa: F401  adds lr_find to Learner
 
-    folder.mkdir(parents=True, exist_ok=True)
+    seed = check_count("seed", seed, minimum=0, suggestion=42)
     default_device()
     torch.manual_seed(seed)
     dls = icons(valid_pct=0.25, seed=seed, size=96)
@@ -43,7 +75,7 @@ def run(folder: Path, seed: int = 42) -> None:
 
     print("== Which learning rate for the new head? Trying 100, then restoring everything")
     found = learn.lr_find()
-    print("   " + ", ".join(f"{name} {lr:.1e}" for name, lr in found.suggestions.items()))
+    print("   " + ", ".join(f"{name} {lr:.1e}" for name, lr in found.found.items()))
     save_plot(found.plot, folder / "lr_find.png")
 
     print("== Training the head, one linear layer; the pretrained body is frozen")
@@ -69,10 +101,23 @@ def run(folder: Path, seed: int = 42) -> None:
     print(f"   model: {learn.save('icons')}")
 
 
-def copy_lessons(folder: Path) -> None:
-    """Put the notebooks that came with the package into a folder, keeping those already there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for lesson in sorted(files("transfer_lessons.lessons").iterdir(), key=lambda file: file.name):
+def copy_lessons(folder: str | os.PathLike) -> None:
+    """Put the notebooks that came with the package into a folder, keeping those already there.
+
+    Args:
+        folder: where they go
+
+    Raises:
+        ValueError: for a folder that cannot be written
+        FileNotFoundError: where the package came without them
+    """
+    try:
+        lessons = sorted(files("transfer_lessons.lessons").iterdir(), key=lambda file: file.name)
+    except ModuleNotFoundError:
+        raise FileNotFoundError("This installation has no lessons in it: it runs from a copy of "
+                                "the repository. They are in its folder nbs.") from None
+    folder = usable_folder(folder)
+    for lesson in lessons:
         target = folder / lesson.name
         if lesson.name.endswith(".ipynb") and not target.exists():
             target.write_bytes(lesson.read_bytes())
@@ -80,22 +125,33 @@ def copy_lessons(folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the command `transfer-lessons`."""
+    """Entry point of the command `transfer-lessons`.
+
+    Args:
+        arguments: words of the command line; None takes those the program was started with
+
+    Returns:
+        exit status: 0, 1 after an error, 130 after Ctrl-C (and 2 for unknown arguments)
+    """
     parser = argparse.ArgumentParser(prog="transfer-lessons", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("run", help="train on the built-in images, offline")
     train.add_argument("--folder", type=Path, default=Path("runs"), help="where plots go")
+    train.add_argument("--seed", type=int, default=42, help="of the split and of the training")
     copy = commands.add_parser("lessons", help="copy the notebooks into a folder")
     copy.add_argument("folder", type=Path, nargs="?", default=Path("transfer_lessons_course"))
     given = parser.parse_args(arguments)
     try:
         if given.command == "run":
-            run(given.folder)
+            run(given.folder, given.seed)
         else:
             copy_lessons(given.folder)
     except KeyboardInterrupt:
         print("Stopped.")
         return 130
+    except (ValueError, OSError) as error:
+        print(f"transfer-lessons: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -8,6 +8,7 @@ __all__ = ['PairedComparison', 'Table', 'show_images', 'short_name', 'plot_png',
            'rng_states', 'Progress']
 
 # %% ../nbs/u1_core.ipynb #827435e1
+import difflib
 import html
 import inspect
 import io
@@ -23,7 +24,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from .arguments import check_count, shown
+from .arguments import check_count, check_flag, check_type, shown
 
 # %% ../nbs/u1_core.ipynb #a9fc0fba
 def _table_row(tag: str, cells: list[str]) -> str:
@@ -35,9 +36,13 @@ class Table(list):
         """The text of every cell, row by row; the first row holds the column names."""
         if not self:
             return [["nothing to list"]]
-        names = [name.replace("_", " ") for name in self[0]._fields]
-        return [names, *[[f"{value:.4g}" if isinstance(value, float) else str(value)
-                          for value in row] for row in self]]
+        # Rows may differ in their columns: a column of one stays empty in another.
+        columns = list(dict.fromkeys(name for row in self for name in row._fields))
+        columns.sort(key="seconds".__eq__)  # the last one, also where metrics came later
+        table = [[getattr(row, name, "") for name in columns] for row in self]
+        return [[name.replace("_", " ") for name in columns],
+                *[[f"{value:.4g}" if isinstance(value, float) else str(value)
+                   for value in row] for row in table]]
 
     def _repr_html_(self) -> str:
         names, *rows = self.cells()
@@ -114,24 +119,39 @@ def default_device(name: str | torch.device | None = None, quiet: bool = False) 
 
     Returns:
         the device; the CPU, with a warning, where the one asked for is missing
+
+    Raises:
+        ValueError: for a name that torch does not know, and for a number beyond the devices here
     """
+    quiet = check_flag("quiet", quiet)
     found = torch.device("cpu")
     if torch.accelerator.is_available():
         found = torch.accelerator.current_accelerator() or found
-    try:
-        device = found if name is None else torch.device(name)
-    except (RuntimeError, TypeError):  # what torch raises for an unknown name, and for no name
-        raise ValueError(f"device must be a name such as 'cpu' or 'cuda'; got {shown(name)}. "
-                         f"Try device={found.type!r}.") from None
+    device = found if name is None else _named_device(name)
     if device.type not in (found.type, "cpu"):
         warn_caller(f"There is no {str(name)!r} here: running on the CPU instead.")
         device = torch.device("cpu")
+    n_devices = torch.accelerator.device_count()
+    if device.type != "cpu" and device.index is not None and device.index >= n_devices:
+        raise ValueError(f"device must be one of {n_devices}, counted from 0; got {shown(name)}. "
+                         f"Try device={device.type!r}.")
     if not quiet:
         detail = f" ({torch.get_num_threads()} threads)" if device.type == "cpu" else ""
         if device.type == "cuda":
             detail = f" ({torch.cuda.get_device_name(device)})"
         print(f"Training on {device.type}{detail}, torch {torch.__version__.split('+')[0]}.")
     return device
+
+def _named_device(name: str | torch.device) -> torch.device:
+    """The device of a name, or `ValueError` with the nearest name that torch knows."""
+    try:
+        return torch.device(check_type("device", name, (str, torch.device), "'cpu'"))
+    except (RuntimeError, TypeError, UnicodeError):  # torch knows no such device
+        kinds = ("cuda", "mps", "cpu", "xpu")
+        word = str(name).lower().replace("gpu", "cuda")
+        nearest = difflib.get_close_matches(word, kinds, n=1, cutoff=0)[0]
+        raise ValueError(f"device must be a name that torch knows, such as {', '.join(kinds)}; got "
+                         f"{shown(name)}. Try device={nearest!r}.") from None
 
 # %% ../nbs/u1_core.ipynb #d6c6f8f3
 def wilson_interval(n_wrong: int, n: int) -> tuple[float, float]:

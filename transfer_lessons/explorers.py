@@ -24,6 +24,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
+from .arguments import check_type
 from .core import short_name
 from .scrubber import close_on_rerun, image_bytes, widget_view
 
@@ -44,6 +45,8 @@ class Explorer:
     file_format = "png"  # of the moving image; photographs are encoded much faster as "jpeg"
 
     def __init__(self, **controls: widgets.Widget):
+        for name, control in controls.items():
+            check_type(name, control, widgets.Widget, "widgets.IntSlider()")
         self.controls = controls
         self.is_scheduled = False
         self.figure = Figure(figsize=self.figsize)
@@ -186,4 +189,4 @@ def slider(text: str, value: float, low: float, high: float, step: float = 0.05,
 
 def class_label(name: str) -> str:
     """A class name, short enough for the axis of an explorer."""
-    return short_name(name, 16)
+    return short_name(str(name), 16)

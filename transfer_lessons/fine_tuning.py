@@ -6,9 +6,13 @@
 __all__ = []
 
 # %% ../nbs/10_fine_tuning.ipynb #cf4a344f
+import contextlib
+from collections.abc import Iterator
+
 from fastcore.basics import patch
 
-from .arguments import check_count, check_fraction, check_positive
+from .arguments import check_count, check_fraction, check_number, check_positive
+from .freezing import spread_lrs
 from .learner import Learner
 
 # %% ../nbs/10_fine_tuning.ipynb #7d0d79b6
@@ -28,19 +32,30 @@ def fine_tune(self: Learner, epochs: int, base_lr: float = 2e-3, freeze_epochs: 
     Raises:
         ValueError: an argument is out of its range; nothing was changed
     """
-    check_count("epochs", epochs)
-    check_count("freeze_epochs", freeze_epochs, minimum=0)
-    check_positive("base_lr", base_lr)
-    check_positive("div", div)
-    check_fraction("pct_start", pct_start)
-    check_positive("lr_mult", lr_mult)
-    if lr_mult < 1:
-        raise ValueError(f"lr_mult must be at least 1, or early layers would learn faster than the "
-                         f"head; got {lr_mult!r}. Try lr_mult=100.")
-    if freeze_epochs > 0:
-        self.freeze()
-        self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99)
-    unfrozen_lr = base_lr / 2
-    self.unfreeze()
-    self.fit_one_cycle(epochs, slice(unfrozen_lr / lr_mult, unfrozen_lr), pct_start=pct_start,
-                       div=div)
+    epochs = check_count("epochs", epochs)
+    freeze_epochs = check_count("freeze_epochs", freeze_epochs, minimum=0, suggestion=1)
+    base_lr = check_positive("base_lr", base_lr, suggestion=2e-3)
+    lr_mult = check_number("lr_mult", lr_mult, low=1, suggestion=100)
+    pct_start = check_fraction("pct_start", pct_start, suggestion=0.3)
+    div = check_positive("div", div, suggestion=5)
+    unfrozen_lrs = slice(base_lr / 2 / lr_mult, base_lr / 2)
+    spread_lrs(unfrozen_lrs, 2)
+    with _undo_freezing_if_refused(self):
+        if freeze_epochs > 0:
+            self.freeze()
+            self.fit_one_cycle(freeze_epochs, slice(base_lr), pct_start=0.99)
+        self.unfreeze()
+        self.fit_one_cycle(epochs, unfrozen_lrs, pct_start=pct_start, div=div)
+
+@contextlib.contextmanager
+def _undo_freezing_if_refused(learn: Learner) -> Iterator[None]:
+    """Where the block fails before a first step, let the same layers train as before."""
+    trained_before = [(p, p.requires_grad) for p in learn.model.parameters()]
+    n_steps = len(learn.recorder.losses)
+    try:
+        yield
+    except Exception:
+        if len(learn.recorder.losses) == n_steps:
+            for parameter, trains in trained_before:
+                parameter.requires_grad_(trains)
+        raise

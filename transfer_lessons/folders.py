@@ -40,6 +40,8 @@ def _by_folder(files: Sequence[Path], folder: Path) -> dict[str, list[Path]]:
     """Files in folders below a folder, by the name of the first folder on the way to them."""
     groups: dict[str, list[Path]] = {}
     for file in files:
+        if folder not in file.parents:
+            continue
         first, *below = file.relative_to(folder).parts
         if below:
             groups.setdefault(first, []).append(file)
@@ -82,10 +84,8 @@ def _classes_below(files: Sequence[Path], folder: Path) -> tuple[list[Path], lis
     groups = _by_folder(files, folder)
     if not groups:
         return [], [], []
-    loose = [file.name for file in files if file.parent == folder]
-    if loose:
-        warn_caller(f"{len(loose)} images in {folder} lie in no class folder and are left out: "
-                    f"{_some(loose)}.")
+    _warn_of_loose([file for file in files if file.parent == folder or folder not in file.parents],
+                   folder)
     folders = sorted(entry.name for entry in folder.iterdir()
                      if entry.is_dir() and not entry.name.startswith("."))
     empty = sorted(set(folders) - groups.keys() - _split_kinds(folders).keys())
@@ -94,20 +94,30 @@ def _classes_below(files: Sequence[Path], folder: Path) -> tuple[list[Path], lis
                     f"{_some(empty)}. Links to folders are not followed.")
     found, labels, kinds = [], [], []
     for name, inside in groups.items():
-        inner = _split_kinds(_by_folder(inside, folder / name))
+        inner = _split_kinds({part for file in inside
+                              for part in file.relative_to(folder / name).parts[:-1]})
         if set(inner.values()) & {"valid", "test"}:
             warn_caller(f"{folder / name} holds {_some(sorted(inner))}: images in folders for "
                         "validation or testing are not trained on.")
         for file in inside:
             found.append(file)
             labels.append(name)
-            kinds.append(inner.get(file.relative_to(folder / name).parts[0], "train"))
+            marks = [inner[part] for part in file.relative_to(folder / name).parts[:-1]
+                     if inner.get(part, "train") != "train"]
+            kinds.append(marks[0] if marks else "train")
     return found, labels, kinds
+
+def _warn_of_loose(files: Sequence[Path], folder: Path) -> None:
+    """Warn of images that lie in no class folder."""
+    if files:
+        warn_caller(f"{len(files)} images in {folder} lie in no class folder and are left out: "
+                    f"{_some([file.name for file in files])}.")
 
 def _some(names: Sequence[str]) -> str:
     """The first five of some names."""
     return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
+# %% ../nbs/u2e_folders.ipynb #374b2151
 def labels_from_folders(
         folder: str | os.PathLike) -> tuple[list[Path], list[str], list[bool] | None]:
     """Label every image file with the first folder on the way to it, as torchvision does.
@@ -130,14 +140,17 @@ def labels_from_folders(
     top = _below_wrappers(files, root)
     split = _split_folders(files, top)
     groups = _by_folder(files, top)
-    parts = [(groups[name], top / name, kind) for name, kind in split.items() if kind != "test"]
+    parts = [(groups[name], _below_wrappers(groups[name], top / name, kind), kind)
+             for name, kind in split.items() if kind != "test"]
+    loose = [file for file in files if file.parent == top or top not in file.parents]
     if "train" in split.values():
-        rest = sorted(set(groups) - set(split) - set(_split_kinds(groups)))
+        flat_tests = [name for name, kind in _split_kinds(groups).items() if kind == "test"]
+        rest = sorted(set(groups) - set(split) - set(flat_tests))
         if rest:
             warn_caller(f"Folders beside {_some(sorted(split))} are left alone: {_some(rest)}.")
+        _warn_of_loose(loose, top)
     else:  # the classes themselves, perhaps beside a folder for validation or testing
         classes = [file for name in groups.keys() - split.keys() for file in groups[name]]
-        loose = [file for file in files if file.parent == top]
         parts.insert(0, (sorted(classes + loose), top, "train"))
         as_classes = sorted(_split_kinds(groups).keys() - split.keys())
         if as_classes and set(groups) == set(as_classes):
@@ -146,6 +159,7 @@ def labels_from_folders(
             warn_caller(f"{_some(as_classes)} hold no class folders, so each is read as a class.")
     return _put_together(parts, root)
 
+# %% ../nbs/u2e_folders.ipynb #3284cf16
 def _put_together(parts: list[tuple[list[Path], Path, str]],
                   root: Path) -> tuple[list[Path], list[str], list[bool] | None]:
     """Files, labels and sides of the parts of a data set: files, their folder, and its kind."""
@@ -153,7 +167,6 @@ def _put_together(parts: list[tuple[list[Path], Path, str]],
     labels: list[str] = []
     is_valid: list[bool] = []
     for inside, folder, kind in parts:
-        folder = _below_wrappers(inside, folder, kind)
         for file, label, inner in zip(*_classes_below(inside, folder), strict=True):
             if inner != "test":
                 files.append(file)

@@ -14,8 +14,9 @@ import torch
 from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
+from .arguments import check_count, check_type
 from .core import preserve_training_mode
-from .freezing import n_parameters, train_mode
+from .freezing import LayerGroup, n_parameters, train_mode
 
 # %% ../nbs/u5a_frozen_body.ipynb #fd9a71bd
 # Nothing to learn, and the same output in training as ever: they may run before the cut.
@@ -65,6 +66,7 @@ def split_frozen(model: nn.Module, xb: Tensor) -> tuple[nn.Sequential, nn.Sequen
     Raises:
         ValueError: where every layer trains or none does, and where the network cannot be cut there
     """
+    check_type("model", model, nn.Module, "learn.model")
     trains = [parameter.requires_grad for parameter in model.parameters()]
     if all(trains):
         raise ValueError("Every layer trains, so no activations stay the same. Freeze the body "
@@ -80,8 +82,8 @@ def split_frozen(model: nn.Module, xb: Tensor) -> tuple[nn.Sequential, nn.Sequen
         raise ValueError("This network cannot be cut where its frozen layers end: it is more than "
                          "its blocks one after another. Most can be cut before the head: "
                          "learn.freeze(). Others train without precompute.")
-    # One box around the rest makes it one layer group.
-    return frozen, nn.Sequential(nn.Sequential(*blocks[cut:]))
+    # The rest is one layer group: its dropout and BatchNorm rest only where all of it does.
+    return frozen, nn.Sequential(LayerGroup(*blocks[cut:]))
 
 # %% ../nbs/u5a_frozen_body.ipynb #c9a4b8c3
 def _weights_and_statistics(module: nn.Module) -> list[Tensor]:
@@ -93,6 +95,7 @@ def weights_digest(module: nn.Module) -> str:
     Returns:
         64 hexadecimal digits
     """
+    check_type("module", module, nn.Module, "learn.model[0]")
     digest = hashlib.sha256(repr(module).encode())
     for value in _weights_and_statistics(module):
         digest.update(f"{value.dtype} {list(value.shape)}".encode())
@@ -146,6 +149,9 @@ def activations(self: FrozenBody, dl: ImageLoader, views: int = 1,
     Returns:
         [B, ...] float32 each, on the CPU
     """
+    check_type("dl", dl, ImageLoader, "learn.dls.valid")
+    views = check_count("views", views)
+    seed = check_count("seed", seed, minimum=0, suggestion=0)
     in_order = copy.copy(dl)
     in_order.generator = None
     progress = Progress()

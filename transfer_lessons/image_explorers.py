@@ -21,6 +21,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
+from .arguments import check_count, check_type
 from .core import plot_png
 from .data import augment_batch
 from .loaders import ImageDataLoaders
@@ -41,6 +42,12 @@ def augmented_views(image: Tensor, n: int = 8, seed: int = 0, **options: Any) ->
     Returns:
         [n, 3, size, size], float, 0 to 1
     """
+    check_type("image", image, Tensor, "learn.dls.train.dataset[0][0]")
+    n = check_count("n", n, suggestion=8)
+    seed = check_count("seed", seed, minimum=0, suggestion=0)
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError("image must have the shape [3, height, width]; got "
+                         f"{list(image.shape)}. Try learn.dls.train.dataset[0][0].")
     generator = torch.Generator().manual_seed(seed)
     batch = (image.float() / 255).repeat(n, 1, 1, 1)
     return augment_batch(batch, generator, **options)
@@ -78,7 +85,7 @@ class AugmentExplorer(Explorer):
     file_format = "jpeg"
 
     def __init__(self, dls: ImageDataLoaders):
-        self.dls = dls
+        self.dls = check_type("dls", dls, ImageDataLoaders, "learn.dls")
         super().__init__(
             number=widgets.IntSlider(max=len(dls.train.dataset) - 1, description="image"),
             rotate=slider("rotate (degrees)", 10, 0, 90, 5),
@@ -128,7 +135,8 @@ class ConfusionExplorer(Explorer):
     file_format = "jpeg"
 
     def __init__(self, interp: ClassificationInterpretation):
-        self.interp = interp
+        self.interp = check_type("interp", interp, ClassificationInterpretation,
+                                 "ClassificationInterpretation.from_learner(learn)")
         self.counts = interp.confusion_matrix()
         mistakes = self.counts - np.diag(np.diag(self.counts))
         actual, predicted = divmod(int(mistakes.argmax()), len(interp.vocab))

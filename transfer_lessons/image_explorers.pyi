@@ -42,7 +42,7 @@ class AugmentExplorer(Explorer):
     """
     figsize = (7.2, 2.7)
     file_format = 'jpeg'
-    dls: ImageDataLoaders
+    dls: Any
 
     def __init__(self, dls: ImageDataLoaders):
         ...
@@ -71,7 +71,7 @@ class ConfusionExplorer(Explorer):
     """
     figsize = (7.2, 2.3)
     file_format = 'jpeg'
-    interp: ClassificationInterpretation
+    interp: Any
     counts: Any
 
     def __init__(self, interp: ClassificationInterpretation):

@@ -5,13 +5,14 @@ from .data import ImageDataset
 from .data import ImageLoader
 from .learner import Learner
 from collections import namedtuple
+from collections.abc import Callable
 from collections.abc import Sequence
 from matplotlib.axes import Axes
 from torch import Tensor
 from typing import Any
 import numpy as np
 
-__all__ = ['Confusion', 'ClassificationInterpretation']
+__all__ = ['Confusion', 'ClassificationInterpretation', 'losses_per_image']
 
 class ClassificationInterpretation:
     """A model's predictions on some images, and the questions to ask of them.
@@ -21,18 +22,19 @@ class ClassificationInterpretation:
         targets: [N], int64
         dataset: the N images, in the same order
         vocab: class names
+        losses: [N], the loss of each image; None takes cross-entropy
 
     Raises:
-        ValueError: where logits, targets and images are not equally many
+        ValueError: where they do not fit together
     """
+    vocab: Any
     targets: Tensor
     dataset: ImageDataset
-    vocab: list[str]
     probabilities: Tensor
     predicted: Any
     losses: Tensor
 
-    def __init__(self, logits: Tensor, targets: Tensor, dataset: ImageDataset, vocab: Sequence[str]):
+    def __init__(self, logits: Tensor, targets: Tensor, dataset: ImageDataset, vocab: Sequence[str], losses: Tensor | None=None):
         ...
 
     @classmethod
@@ -94,5 +96,23 @@ class ClassificationInterpretation:
         k: how many images
         nrows: rows of the grid; None chooses
         figsize: inches
+    """
+
+def _check_fit(logits: Tensor, targets: Tensor, dataset: ImageDataset, n_classes: int, losses: Tensor | None) -> None:
+    """Raise `ValueError` where predictions, targets, images and classes do not fit together."""
+
+def _takes_reduction(function: Callable) -> bool:
+    """Whether a function has an argument called `reduction`."""
+
+def losses_per_image(loss_func: Callable[[Tensor, Tensor], Tensor], logits: Tensor, targets: Tensor) -> Tensor:
+    """The loss of each image, by a loss function that gives the mean of many.
+
+    Args:
+        loss_func: of torch, or your own; one that takes `reduction` is asked for "none"
+        logits: [N, classes]
+        targets: [N]
+
+    Returns:
+        [N], float
     """
 Confusion = namedtuple('Confusion', 'actual predicted count')

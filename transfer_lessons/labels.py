@@ -78,6 +78,7 @@ def _in_order(labels: Collection[str | int]) -> list[str]:
         return [str(number) for number in sorted(numbers)]
     return sorted({str(label) for label in labels})
 
+# %% ../nbs/u2a_labels.ipynb #7166b3fb
 def read_vocab(vocab: Any) -> list[str]:
     """Take class names in order, each once and as text; `ValueError` for anything else."""
     names = []
@@ -130,7 +131,8 @@ def read_labels(sources: Sequence[ImageSource], labels: Any,
                          f"{len(classes)} classes {shown(classes, 200)}.")
     return names, classes
 
-def check_one_each(name: str, values: Sequence, sources: Sequence[ImageSource]) -> None:
+# %% ../nbs/u2a_labels.ipynb #e45c6596
+def check_one_each(name: str, values: Sequence, sources: Sequence) -> None:
     """Raise `ValueError` unless the argument of this name holds one value per image."""
     if len(values) != len(sources):
         raise ValueError(f"{name} must hold one value per image; got {len(values)} for "
@@ -178,6 +180,7 @@ def read_flags(name: str, values: Any, sources: Sequence[ImageSource]) -> list[b
                              f"for {image_name(source)}. Try {name}=[...], with True or False.")
     return [bool(flag) for flag in flags]
 
+# %% ../nbs/u2a_labels.ipynb #edef8e54
 def check_split(train_targets: list[int], valid_targets: list[int], vocab: list[str],
                 bs: int) -> None:
     """Raise `ValueError` for a split that cannot be used; warn of a class that stands on one side.

@@ -13,6 +13,7 @@ from fastcore.basics import patch
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from .arguments import check_type
 from .explorers import Explorer, few_ticks
 from .learner import Learner
 
@@ -24,7 +25,7 @@ class LossCurves(Explorer):
         learn: the learner that the block trains
     """
     def __init__(self, learn: Learner):
-        self.learn = learn
+        self.learn = check_type("learn", learn, Learner, "vision_learner(dls)")
         self.status = "Not trained yet."
         self.next_draw = 0.0
         super().__init__()

@@ -21,7 +21,7 @@ class LossCurves(Explorer):
     progress_type_before: Any
     shown_at: Any
     n_epoch: int
-    learn: Learner
+    learn: Any
     status: str
     next_draw: float
 

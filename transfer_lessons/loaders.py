@@ -86,12 +86,13 @@ def _near_groups(sources: Sequence[ImageSource]) -> list[int]:
 
 def _check_augment(augment: bool | dict | None, size: int) -> dict | None:
     """Arguments of `augment_batch` as a loader wants them; None changes nothing."""
-    if augment is None or augment is False:
+    if augment is None:
         return None
     if not isinstance(augment, Mapping):
-        check_flag("augment", augment)
-    options = {} if augment is True else augment
-    options = check_options("augment", options, ("rotate", "zoom", "flip", "lighting"))
+        if not check_flag("augment", augment):
+            return None
+        augment = {}
+    options = check_options("augment", augment, ("rotate", "zoom", "flip", "lighting"))
     augment_batch(torch.zeros(1, 3, 2, 2), torch.Generator(), **options)  # refuses bad values
     return {"size": size, **options}
 
@@ -132,7 +133,8 @@ class ImageDataLoaders:
             num_workers = min(8, os.cpu_count() or 1) if self.device.type == "cuda" else 0
         check_count("num_workers", num_workers, 0, suggestion=0)
         sources = read_sources("sources", sources)
-        names, self.vocab = read_labels(sources, labels, vocab)
+        names, classes = read_labels(sources, labels, vocab)
+        self.vocab: list[str] = classes
         flags = None if is_valid is None else read_flags("is_valid", is_valid, sources)
         in_train, in_valid = _train_valid_masks(sources, names, flags, valid_pct, self.seed,
                                                 near_copies)
@@ -239,10 +241,10 @@ def _column(df: Any, argument: str, column: Any) -> list:
     if not names:
         raise ValueError(f"df must be a table with columns; got {shown(df)}. Try "
                          "df={'file': files, 'label': labels}.")
-    number = plain(column)
-    is_name = any(isinstance(name, str) and name == column or name is column for name in names)
-    if not is_name and isinstance(number, int) and -len(names) <= number < len(names):
-        column = names[number]
+    column = plain(column)
+    is_name = isinstance(column, str | int) and column in names
+    if not is_name and isinstance(column, int) and -len(names) <= column < len(names):
+        column = names[column]
     elif not is_name:
         raise ValueError(f"{argument} must be a column of the table, one of {names}; got "
                          f"{shown(column)}. Try {argument}={names[0]!r}.")

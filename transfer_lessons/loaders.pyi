@@ -42,9 +42,9 @@ class ImageDataLoaders:
     bs: int
     seed: int
     device: torch.device
-    vocab: Any
     train: ImageLoader
     valid: ImageLoader
+    vocab: list[str]
 
     def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None=None, *, vocab: Sequence[str] | None=None, size: int=128, bs: int=64, valid_pct: float=0.2, seed: int=42, augment: bool | dict=True, presize: float=1.25, num_workers: int | None=None, device: str | torch.device | None=None, near_copies: bool=False):
         ...

@@ -7,6 +7,7 @@ __all__ = ['cycle_curves', 'OneCycleExplorer', 'cross_entropy_parts', 'CrossEntr
 
 # %% ../nbs/u7a_plot_explorers.ipynb #e7223b89
 import math
+import numbers
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from .arguments import (
+    as_list, check_choice, check_fraction, check_number, check_type, plain, shown)
 from .explorers import Explorer, class_label, few_ticks, slider
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
 from .learner import Learner
@@ -43,8 +46,13 @@ def cycle_curves(schedule: str, lr_max: float, pct_start: float = 0.25, div: flo
     Returns:
         [3, 241]: progress from 0 to 1, learning rate, momentum
     """
+    check_choice("schedule", schedule, ("one cycle", "SGDR"))
     progress = np.linspace(0, 1, 241)
-    low, high = moms
+    both = [check_fraction("moms", value) for value in as_list("moms", moms)]
+    if len(both) != 2:
+        raise ValueError(f"moms must be the lowest and the highest momentum; got {shown(moms)}. "
+                         "Try moms=(0.85, 0.95).")
+    low, high = both
     if schedule == "SGDR":
         lrs = [sgdr(p, lr_max, n_cycles=n_cycles, cycle_mult=cycle_mult) for p in progress]
         momentum = [high] * len(progress)
@@ -63,7 +71,7 @@ class OneCycleExplorer(Explorer):
         lr_max: the peak learning rate at first
     """
     def __init__(self, lr_max: float = 1e-2):
-        lr_max = spread_lrs(lr_max, 1)[0]
+        lr_max = check_number("lr_max", lr_max, low=1e-10, high=1000, suggestion=1e-2)
         power = math.log10(lr_max)
         self.start = cycle_curves("one cycle", lr_max)
         super().__init__(
@@ -104,6 +112,24 @@ class OneCycleExplorer(Explorer):
                 f"{progress[lrs.argmax()]:.0%} of the training to {format_lr(lrs[-1])}.")
 
 # %% ../nbs/u7a_plot_explorers.ipynb #c89e106d
+def _checked_logits(logits: Sequence[float]) -> list[float]:
+    """Logits of one image as plain numbers; `ValueError` unless there are two or more."""
+    values = [check_number("each of logits", value, -1000, 1000, suggestion=2)
+              for value in as_list("logits", logits)]
+    if len(values) < 2:
+        raise ValueError(f"logits must be at least two, one per class; got {shown(logits)}. "
+                         "Try logits=(2, 1, -1).")
+    return values
+
+def _checked_target(target: int, n_classes: int) -> int:
+    """The index of a class; `ValueError` for anything else."""
+    index = plain(target)
+    is_whole = isinstance(index, numbers.Integral) and not isinstance(index, bool)
+    if not is_whole or index not in range(n_classes):
+        raise ValueError(f"target must be a class index from 0 to {n_classes - 1}; "
+                         f"got {shown(target)}. Try target=0.")
+    return int(index)
+
 def cross_entropy_parts(logits: Sequence[float],
                         target: int) -> tuple[np.ndarray, float, np.ndarray]:
     """What cross-entropy makes of the logits of one image.
@@ -115,6 +141,8 @@ def cross_entropy_parts(logits: Sequence[float],
     Returns:
         probabilities [classes], loss, gradient of the loss with respect to the logits [classes]
     """
+    logits = _checked_logits(logits)
+    target = _checked_target(target, len(logits))
     scores = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     loss = cross_entropy(scores, torch.tensor(target))
     gradient, = torch.autograd.grad(loss, scores)
@@ -136,14 +164,14 @@ class CrossEntropyExplorer(Explorer):
 
     def __init__(self, logits: Sequence[float] = (2.0, 1.0, -1.0), target: int = 0,
                  vocab: Sequence[str] | None = None):
-        logits = [round(float(logit), 1) for logit in logits]
-        self.vocab = [f"class {i}" for i in range(len(logits))] if vocab is None else list(vocab)
+        logits = [round(logit, 1) for logit in _checked_logits(logits)]
+        target = _checked_target(target, len(logits))
+        self.vocab = [f"class {i}" for i in range(len(logits))]
+        if vocab is not None:
+            self.vocab = [str(name) for name in as_list("vocab", vocab)]
         if len(self.vocab) != len(logits):
             raise ValueError(f"vocab must have one name per logit; got {len(logits)} logits, "
-                             f"{len(self.vocab)} class names.")
-        if not 0 <= target < len(logits):
-            raise ValueError(f"target must be a class index from 0 to {len(logits) - 1}; "
-                             f"got {target}.")
+                             f"{len(self.vocab)} class names. Try vocab=None.")
         self.limit = max(6.0, *map(abs, logits))
         options = [(name, i) for i, name in enumerate(self.vocab)]
         sliders = {f"logit{i}": slider(name, logits[i], -self.limit, self.limit, 0.1)
@@ -192,6 +220,7 @@ def measure_steps(learn: Learner) -> list[float]:
     Returns:
         seconds a training step takes after freeze_to(0), freeze_to(1), ...
     """
+    check_type("learn", learn, Learner, "vision_learner(dls)")
     learn = getattr(learn, "original", learn)
     xb, yb = learn.dls.one_batch()
     seconds = []
@@ -217,10 +246,11 @@ class FreezeExplorer(Explorer):
         lr: spread over the layer groups
     """
     def __init__(self, learn: Learner, lr: LearningRate = slice(1e-5, 1e-3)):
+        check_type("learn", learn, Learner, "vision_learner(dls)")
         learn = getattr(learn, "original", learn)
-        self.milliseconds = [1000 * seconds for seconds in measure_steps(learn)]
         self.sizes = [sum(p.numel() for p in group) for group in group_parameters(learn.model)]
         self.lrs = spread_lrs(lr, len(self.sizes))
+        self.milliseconds = [1000 * seconds for seconds in measure_steps(learn)]
         last = len(self.sizes) - 1
         super().__init__(n=widgets.IntSlider(value=last, max=last, description="freeze_to(n), n ="))
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from .arguments import check_type
 from .data import ImageLoader
 from .frozen_body import FrozenBody
 
@@ -24,9 +25,17 @@ class CachedLoader(ImageLoader):
         frozen: what gave the activations; it is checked before every pass
     """
     def __init__(self, live: ImageLoader, activations: Tensor, frozen: FrozenBody):
-        super().__init__(live.dataset, live.bs, live.device, live.generator)
+        check_type("live", live, ImageLoader, "learn.dls.train")
+        check_type("activations", activations, Tensor, "torch.rand(n_images, 1280)")
+        check_type("frozen", frozen, FrozenBody, "FrozenBody(learn.model[0])")
+        n_views, rest = divmod(len(activations), len(live.dataset))
+        if rest or n_views == 0:
+            raise ValueError(f"activations must have {len(live.dataset)} rows per view, one per "
+                             f"image; got {len(activations)}. Try learn.precompute().")
+        super().__init__(live.dataset, live.bs, live.device, live.generator, live.augment,
+                         vocab=live.vocab)
         self.activations = activations
-        self.n_views = len(activations) // len(live.dataset)
+        self.n_views = n_views
         self.frozen = frozen
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:  # [B, ...] float32, [B] int64
@@ -36,7 +45,7 @@ class CachedLoader(ImageLoader):
         if self.generator is not None:
             image_index = torch.randperm(n_images, generator=self.generator)
         row = image_index
-        if self.n_views > 1:
+        if self.n_views > 1 and self.generator is not None:
             view = torch.randint(self.n_views, (n_images,), generator=self.generator)
             row = view * n_images + image_index
         row = row.to(self.activations.device)
@@ -49,6 +58,8 @@ class CachedLoader(ImageLoader):
             yield xb, targets[batch]
 
 # %% ../nbs/12_cached_features.ipynb #59aba428
+from typing import Any
+
 from torch import nn
 from torch.optim import Optimizer
 
@@ -68,6 +79,7 @@ class PrecomputedLearner(Learner):
         model: activations [B, ...] -> logits [B, classes], made of the original's layers
     """
     def __init__(self, original: Learner, dls: ImageDataLoaders, model: nn.Module):
+        check_type("original", original, Learner, "learn")
         super().__init__(dls, model, original.loss_func, original.metrics, original.opt_func,
                          original.path)
         self.original = original
@@ -94,6 +106,12 @@ class PrecomputedLearner(Learner):
             return Learner.get_logits(self, dl)
         return self.original.get_logits(dl)
 
+    def fine_tune(self, *args: Any, **options: Any) -> None:
+        """Refuse at once: the layers that would train are those whose activations are cached."""
+        raise RuntimeError("fine_tune trains every layer, and here the activations of the frozen "
+                           "ones are cached. Try learn.original.fine_tune(...): it has what this "
+                           "learner has learned.")
+
     def freeze_to(self, n: int) -> None:
         """Freeze the original's layer groups; training says where the cache is of no use then."""
         self.original.freeze_to(n)
@@ -107,15 +125,15 @@ import contextlib
 import copy
 import os
 from pathlib import Path
-from typing import Any
 
 from fastcore.basics import patch
 
-from .activation_store import cache_key, to_file, to_memory
-from .arguments import check_count
+from .activation_store import cache_key, check_can_write, to_file, to_memory
+from .arguments import as_path, check_count, check_number
 from .core import preserve_training_mode
 from .datasets import cache_folder
 from .frozen_body import split_frozen
+from .training_checks import explain_out_of_memory
 
 # %% ../nbs/12_cached_features.ipynb #f93daab3
 @patch
@@ -135,8 +153,11 @@ def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2*
     Raises:
         ValueError: where augmentation is on without views, or off with them, and where the network
             cannot be cut
+        OSError: where the files cannot be written, before the body runs
     """
-    _check_views(views, self.dls.train.augment)
+    n_views = _checked_views(views, self.dls.train.augment)
+    max_memory = check_number("max_memory", max_memory, low=0, suggestion=2 * 2**30)
+    store = None if folder is None else as_path("folder", folder)
     two_images = copy.copy(self.dls.valid)
     two_images.bs = 2
     two_images.num_workers = 0
@@ -144,13 +165,15 @@ def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2*
     frozen, trained = split_frozen(self.model, xb)
     body = FrozenBody(frozen)
     dls = copy.copy(self.dls)
-    n_views = views or 1
     n_rows = n_views * len(dls.train.dataset) + len(dls.valid.dataset)
-    store = None  # in memory
     if n_rows * _bytes_per_image(body, xb) > max_memory:
-        store = cache_folder() / "activations" if folder is None else Path(folder).expanduser()
-    dls.train = _cached(dls.train, body, n_views, dls.seed, store)
-    dls.valid = _cached(dls.valid, body, 1, dls.seed, store)
+        store = store or cache_folder() / "activations"
+        check_can_write(store)
+    else:
+        store = None  # in memory
+    with explain_out_of_memory("in precompute", dls.bs):
+        dls.train = _cached(dls.train, body, n_views, dls.seed, store)
+        dls.valid = _cached(dls.valid, body, 1, dls.seed, store)
     # Images can be shown, activations cannot.
     dls.show_batch = self.dls.show_batch  # type: ignore[method-assign]
     return PrecomputedLearner(self, dls, trained)
@@ -161,10 +184,10 @@ def precompute(self: PrecomputedLearner, *args: Any, **options: Any) -> Precompu
     return self.original.precompute(*args, **options)
 
 # %% ../nbs/12_cached_features.ipynb #54f29283
-def _check_views(views: int | None, augment: dict | None) -> None:
-    """Raise `ValueError` unless views are given where images are augmented, and only there."""
+def _checked_views(views: int | None, augment: dict | None) -> int:
+    """How many views to cache; `ValueError` unless they are given where images are augmented."""
     if views is not None:
-        check_count("views", views, suggestion=4)
+        views = check_count("views", views, suggestion=4)
     if augment is not None and views is None:
         raise ValueError("Augmentation is on: every epoch shows the network each image changed in "
                          "another way, but cached activations never change. Cache several views, "
@@ -172,6 +195,7 @@ def _check_views(views: int | None, augment: dict | None) -> None:
     if augment is None and views is not None:
         raise ValueError(f"views={views}, but augmentation is off, so all views would be alike. "
                          "Leave views out, or make the loaders with augment=True.")
+    return views or 1
 
 @torch.no_grad()
 def _bytes_per_image(body: FrozenBody, xb: Tensor) -> int:
@@ -179,13 +203,21 @@ def _bytes_per_image(body: FrozenBody, xb: Tensor) -> int:
     with preserve_training_mode(body.body):
         return 4 * body.body.eval()(xb)[0].numel()
 
+def _on_device(activations: Tensor, device: torch.device) -> Tensor:
+    """Activations on a device, or where they are if its memory is too small for them."""
+    try:
+        return activations.to(device)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return activations
+
 def _cached(dl: ImageLoader, body: FrozenBody, views: int, seed: int,
             folder: Path | None) -> CachedLoader:
     """Cache a loader's activations in a folder, or in its device's memory where that is None."""
     n_rows = views * len(dl.dataset)
     with contextlib.closing(body.activations(dl, views, seed)) as batches:
         if folder is None:
-            activations = to_memory(batches, n_rows).to(dl.device)
+            activations = _on_device(to_memory(batches, n_rows), dl.device)
         else:
             file = folder / f"{cache_key(body.digest, dl, views, seed)}.npy"
             activations = to_file(batches, n_rows, file)

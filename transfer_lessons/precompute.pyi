@@ -12,6 +12,7 @@ from torch import Tensor
 from torch import nn
 from torch.optim import Optimizer
 from typing import Any
+import torch
 
 __all__ = ['CachedLoader', 'PrecomputedLearner']
 
@@ -58,6 +59,9 @@ class PrecomputedLearner(Learner):
             dl: None takes the cached validation images
         """
 
+    def fine_tune(self, *args: Any, **options: Any) -> None:
+        """Refuse at once: the layers that would train are those whose activations are cached."""
+
     def freeze_to(self, n: int) -> None:
         """Freeze the original's layer groups; training says where the cache is of no use then."""
 
@@ -67,11 +71,14 @@ class PrecomputedLearner(Learner):
     def precompute(self, *args: Any, **options: Any) -> PrecomputedLearner:
         """Run the original's frozen layers again: those that are frozen now."""
 
-def _check_views(views: int | None, augment: dict | None) -> None:
-    """Raise `ValueError` unless views are given where images are augmented, and only there."""
+def _checked_views(views: int | None, augment: dict | None) -> int:
+    """How many views to cache; `ValueError` unless they are given where images are augmented."""
 
 def _bytes_per_image(body: FrozenBody, xb: Tensor) -> int:
     """What an image's activations take in memory."""
+
+def _on_device(activations: Tensor, device: torch.device) -> Tensor:
+    """Activations on a device, or where they are if its memory is too small for them."""
 
 def _cached(dl: ImageLoader, body: FrozenBody, views: int, seed: int, folder: Path | None) -> CachedLoader:
     """Cache a loader's activations in a folder, or in its device's memory where that is None."""

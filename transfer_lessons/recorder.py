@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from torch.optim import Optimizer
 
+from .arguments import check_axes, check_count
 from .core import Table, defer_interrupts
 
 # %% ../nbs/u9_recorder.ipynb #f16d137a
@@ -92,7 +93,8 @@ def plot_loss(self: Recorder, ax: Axes | None = None, skip_start: int = 0) -> No
         ax: where to draw; None makes a new figure
         skip_start: leave out this many steps at the start
     """
-    ax = ax or plt.subplots(figsize=(7, 3.5), layout="constrained")[1]
+    skip_start = check_count("skip_start", skip_start, minimum=0, suggestion=10)
+    ax = check_axes("ax", ax) or plt.subplots(figsize=(7, 3.5), layout="constrained")[1]
     steps = range(skip_start + 1, len(self.losses) + 1)
     ax.plot(steps, self.losses[skip_start:], color="C0", lw=1, label="training")
     valid_losses = [row.valid_loss for row in self.history]
@@ -108,6 +110,7 @@ def plot_sched(self: Recorder, axes: Sequence[Axes] | None = None) -> None:
     Args:
         axes: two to draw on; None makes a new figure
     """
+    axes = check_axes("axes", axes, 2)
     if axes is None:
         axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")[1]
     for group, rates in enumerate(zip(*self.lrs, strict=True)):

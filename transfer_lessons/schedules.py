@@ -13,15 +13,18 @@ from collections.abc import Callable, Sequence
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from .arguments import check_count, check_fraction, check_positive
+from transfer_lessons.arguments import (
+    as_list, check_axes, check_count, check_fraction, check_function, check_number, check_positive,
+    plain, shown)
 
 # %% ../nbs/07_schedules.ipynb #caa402f3
 def _checked_progress(progress: float) -> float:
     """Return progress as a number between 0 and 1, without what rounding added."""
-    if not -1e-9 <= progress <= 1 + 1e-9:
-        raise ValueError(f"progress must be a fraction, 0 to 1; got {progress}. "
+    number = plain(progress)
+    if not isinstance(number, numbers.Real) or not -1e-9 <= number <= 1 + 1e-9:
+        raise ValueError(f"progress must be a fraction, 0 to 1; got {shown(progress)}. "
                          "Try progress=step / total_steps.")
-    return min(max(float(progress), 0.0), 1.0)
+    return min(max(float(number), 0.0), 1.0)
 
 def linear(progress: float, start: float, end: float) -> float:
     """Go from start to end in a straight line.
@@ -53,8 +56,9 @@ def plot_schedule(schedule: Callable[[float], float], *, steps: int = 200,
         label: for the legend; None adds no legend
         title: stands above the plot
     """
-    check_count("steps", steps)
-    if ax is None:
+    steps = check_count("steps", steps)
+    check_function("schedule", schedule, "one_cycle")
+    if check_axes("ax", ax) is None:
         _, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
     progress = [step / steps for step in range(steps + 1)]
     ax.plot(progress, [schedule(p) for p in progress], label=label)
@@ -95,8 +99,8 @@ def exponential(progress: float, start: float, end: float) -> float:
     Raises:
         ValueError: if progress is outside 0 to 1, or an end is not above 0
     """
-    check_positive("start", start)
-    check_positive("end", end)
+    start = check_positive("start", start)
+    end = check_positive("end", end)
     return start * (end / start) ** _checked_progress(progress)
 
 # %% ../nbs/07_schedules.ipynb #2200b046
@@ -104,12 +108,12 @@ def _around_peak(progress: float, values: Sequence[float], pct_start: float,
                  steps: int | None) -> float:
     """Go from the first value to the second, reached at pct_start, and on to the third."""
     first, peak, last = values
-    check_fraction("pct_start", pct_start)
+    pct_start = check_fraction("pct_start", pct_start)
     position = _checked_progress(progress)
     peak_position = pct_start
     last_position = 1.0
     if steps is not None:  # positions are steps now, counted from 0 as PyTorch does
-        check_count("steps", steps)
+        steps = check_count("steps", steps)
         position = min(position * steps, steps - 1)
         peak_position = max(pct_start * steps - 1, 0)
         last_position = steps - 1
@@ -140,9 +144,9 @@ def one_cycle(progress: float, lr_max: float = 1.0, *, div: float = 25.0, div_fi
     Raises:
         ValueError: if progress or pct_start is outside 0 to 1, or another number is not above 0
     """
-    check_positive("lr_max", lr_max)
-    check_positive("div", div)
-    check_positive("div_final", div_final)
+    lr_max = check_positive("lr_max", lr_max)
+    div = check_positive("div", div)
+    div_final = check_positive("div_final", div_final)
     return _around_peak(progress, (lr_max / div, lr_max, lr_max / div_final), pct_start, steps)
 
 # %% ../nbs/07_schedules.ipynb #7ebff46a
@@ -163,21 +167,23 @@ def one_cycle_momentum(progress: float, moms: Sequence[float] = (0.95, 0.85, 0.9
         ValueError: if progress or pct_start is outside 0 to 1, or moms are not three numbers from
             0 to below 1
     """
-    if not isinstance(moms, Sequence) or len(moms) != 3:
+    values = as_list("moms", moms)
+    if len(values) != 3:
         raise ValueError("moms must be three numbers, for start, peak and end; "
-                         f"got {moms!r}. Try moms=(0.95, 0.85, 0.95).")
-    if not all(isinstance(momentum, numbers.Real) and 0 <= momentum < 1 for momentum in moms):
-        raise ValueError(f"moms must be numbers from 0 to below 1; got {moms!r}. "
+                         f"got {shown(moms)}. Try moms=(0.95, 0.85, 0.95).")
+    if not all(isinstance(momentum, numbers.Real) and 0 <= momentum < 1 for momentum in values):
+        raise ValueError(f"moms must be numbers from 0 to below 1; got {shown(moms)}. "
                          "Try moms=(0.95, 0.85, 0.95).")
-    return _around_peak(progress, moms, pct_start, steps)
+    return _around_peak(progress, values, pct_start, steps)
 
 # %% ../nbs/07_schedules.ipynb #65525f6a
 def _cycle_lengths(n_cycles: int, cycle_mult: float) -> list[float]:
     """List how long each cycle lasts, in lengths of the first."""
-    check_count("n_cycles", n_cycles)
-    if not 1 <= cycle_mult < math.inf:
-        raise ValueError(f"cycle_mult must be a number, at least 1; got {cycle_mult}. "
-                         "Try cycle_mult=2.")
+    n_cycles = check_count("n_cycles", n_cycles)
+    cycle_mult = check_number("cycle_mult", cycle_mult, low=1, suggestion=2)
+    if (n_cycles - 1) * math.log2(cycle_mult) > 64:
+        raise ValueError(f"n_cycles={n_cycles} and cycle_mult={cycle_mult:g} make a cycle that no "
+                         "training reaches. Try n_cycles=3, cycle_mult=2.")
     return [cycle_mult**i for i in range(n_cycles)]
 
 def sgdr(progress: float, lr_max: float = 1.0, *, n_cycles: int = 1, cycle_mult: float = 1,
@@ -197,10 +203,8 @@ def sgdr(progress: float, lr_max: float = 1.0, *, n_cycles: int = 1, cycle_mult:
     Raises:
         ValueError: if progress is outside 0 to 1, or another argument out of range
     """
-    check_positive("lr_max", lr_max)
-    if not 0 <= lr_min <= lr_max:
-        raise ValueError(f"lr_min must be a number from 0 to lr_max={lr_max}; got {lr_min}. "
-                         "Try lr_min=0.")
+    lr_max = check_positive("lr_max", lr_max)
+    lr_min = check_number("lr_min", lr_min, low=0, high=lr_max, suggestion=0)
     lengths = _cycle_lengths(n_cycles, cycle_mult)
     position = _checked_progress(progress) * sum(lengths)
     for length in lengths:
@@ -224,7 +228,7 @@ def sgdr_epochs(n_cycles: int, cycle_len: int = 1, cycle_mult: float = 1) -> int
     Raises:
         ValueError: if an argument is out of range, or the epochs are no whole number
     """
-    check_count("cycle_len", cycle_len)
+    cycle_len = check_count("cycle_len", cycle_len)
     epochs = cycle_len * sum(_cycle_lengths(n_cycles, cycle_mult))
     if abs(epochs - round(epochs)) > 1e-6:
         raise ValueError(f"n_cycles={n_cycles}, cycle_len={cycle_len} and cycle_mult={cycle_mult} "

@@ -1,6 +1,6 @@
 """The learning-rate scrubber: a self-contained page over the curves of a sweep, and one button that asks Python."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
-from .sweep import Sweep
+from .sweep_result import Sweep
 from PIL import Image
 from collections.abc import Sequence
 from importlib import resources
@@ -8,23 +8,9 @@ from matplotlib.axes import Axes
 from torch import Tensor
 from typing import Any
 import ipywidgets as widgets
+import numpy as np
 
-__all__ = ['BLUE', 'ORANGE', 'GREY', 'classify_lrs', 'format_lr', 'scrubber_data', 'image_bytes', 'widget_view', 'close_on_rerun', 'LRScrubber']
-
-def classify_lrs(lrs: Sequence[float], start_loss: float, final_losses: Sequence[float], threshold: float=0.9) -> list[tuple[str, float]]:
-    """Say of each learning rate whether it was too low, good or too high.
-
-    A diverged run (NaN), and one that ends worse than it started, is too high.
-
-    Args:
-        lrs: learning rates, in increasing order
-        start_loss: the loss before training
-        final_losses: the validation loss at each learning rate after training; NaN if it diverged
-        threshold: a good learning rate gets at least this fraction of the best one's gain
-
-    Returns:
-        for each learning rate the verdict, and its gain as a fraction of the best one's
-    """
+__all__ = ['BLUE', 'ORANGE', 'GREY', 'format_lr', 'scrubber_data', 'image_bytes', 'widget_view', 'close_on_rerun', 'LRScrubber']
 
 def format_lr(lr: float) -> str:
     """A learning rate in three digits, such as 3.16e-3."""
@@ -35,8 +21,17 @@ def _rounded(values: Tensor) -> list | float | None:
 def _loss_axis(sweep: Sweep, start_loss: float) -> dict[str, Any]:
     """The range, the ticks and the scale of a scrubber's loss axis."""
 
+def _finite_losses(sweep: Sweep) -> np.ndarray:
+    ...
+
+def _start_loss(sweep: Sweep) -> float:
+    """The loss before training: that of the first step, or of any, or 1 where none is finite."""
+
 def _three_digits(values: Sequence[float]) -> list[float]:
     ...
+
+def _percent(error: float | None) -> str:
+    """An error rate, or a dash where the run had none."""
 
 def _reasons(sweep: Sweep, start_loss: float) -> list[list[str]]:
     """For each learning rate the verdict and a sentence that explains it."""

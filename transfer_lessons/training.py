@@ -16,7 +16,7 @@ def accuracy(logits: Tensor, targets: Tensor) -> float:
         logits: [N, classes]
         targets: class numbers [N]
     """
-    return (logits.argmax(1) == targets).double().mean().item()
+    return int((logits.argmax(1) == targets).sum()) / len(targets)
 
 def error_rate(logits: Tensor, targets: Tensor) -> float:
     """Fraction of images, 0 to 1, that are predicted as another class than their target.
@@ -29,23 +29,26 @@ def error_rate(logits: Tensor, targets: Tensor) -> float:
 
 # %% ../nbs/08_training_loop.ipynb #ec53906c
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from fastcore.basics import patch
 from torch.optim import Optimizer
 
-from .arguments import check_count
+from .arguments import as_list, as_path, check_function, check_type
 from .core import Progress, defer_interrupts, preserve_training_mode
-from .data import ImageLoader
 from .loaders import ImageDataLoaders
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
-from .losses import cross_entropy
-from .optim import adamw, n_layer_groups, param_groups, set_hyperparams
+from .losses import cross_entropy, explain_nan
+from .network_checks import (
+    batches_in_order, check_loaders, check_training, fastest_format, run_model)
+from .optim import (
+    adamw, n_layer_groups, param_groups, set_hyperparams, set_weight_decay)
 from .recorder import Recorder
-from .training_checks import explain_out_of_memory
+from transfer_lessons.training_checks import (
+    check_epochs, check_optimizer, check_schedule, explain_out_of_memory, function_name,
+    how_to_go_on, one_number)
 
 # %% ../nbs/08_training_loop.ipynb #f2aadf72
 class Learner:
@@ -64,16 +67,20 @@ class Learner:
     """
     def __init__(self, dls: ImageDataLoaders, model: nn.Module,
                  loss_func: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
-                 metrics: Callable | Sequence[Callable] | None = error_rate,
+                 metrics: Callable | Iterable[Callable] | None = error_rate,
                  opt_func: Callable[..., Optimizer] = adamw, path: str | os.PathLike = "."):
-        self.metrics: list[Callable] = [metrics] if callable(metrics) else list(metrics or [])
-        for function in (loss_func, opt_func, *self.metrics):
-            _check_function(function)
-        self.dls = dls
-        self.model: nn.Module = model.to(dls.device).to(memory_format=torch.channels_last)
-        self.loss_func = loss_func
-        self.opt_func = opt_func
-        self.path = Path(path)
+        self.dls: ImageDataLoaders = check_loaders(dls)
+        check_type("model", model, nn.Module, "vision_model(n_classes=dls.c)")
+        self.loss_func = check_function("loss_func", loss_func, "cross_entropy")
+        self.opt_func = check_function("opt_func", opt_func, "adamw")
+        several = [metrics] if callable(metrics) or isinstance(metrics, str) else metrics
+        self.metrics: list[Callable] = [check_function("metrics", metric, "error_rate")
+                                        for metric in as_list("metrics", several or [])]
+        self.path = as_path("path", path)
+        self.memory_format = fastest_format(model, dls.device)
+        self.model: nn.Module = model.to(dls.device).to(memory_format=self.memory_format)
+        if isinstance(loss_func, nn.Module):
+            loss_func.to(dls.device, torch.float32)  # for its class weights
         self.opt: Optimizer | None = None  # that of the last training
         self.recorder = Recorder()
         self.progress_type: Callable[[int], Any] = Progress  # number of epochs -> its display
@@ -81,16 +88,7 @@ class Learner:
 
     def create_opt(self) -> Optimizer:
         """Make a new optimizer whose learning rate can be set per layer group."""
-        return self.opt_func(param_groups(group_parameters(self.model)), lr=1e-3)
-
-def _check_function(value: object) -> None:
-    """Raise `ValueError` for what cannot be called on logits and targets."""
-    if not callable(value):
-        raise ValueError(f"A loss, metric or optimizer must be a function; got {value!r}. Try "
-                         "metrics=error_rate.")
-    if isinstance(value, type) and issubclass(value, nn.Module):
-        raise ValueError(f"A loss must be a function or an object; got the class {value.__name__}. "
-                         f"Try {value.__name__}(), with brackets.")
+        return check_optimizer(self.opt_func, param_groups(group_parameters(self.model)))
 
 # %% ../nbs/08_training_loop.ipynb #43cde08f
 @patch
@@ -104,14 +102,11 @@ def forward(self: Learner, xb: Tensor) -> Tensor:
         [B, classes]
 
     Raises:
-        ValueError: where the model's outputs are not one per class
+        ValueError: where the model fails, or gives anything else
     """
-    logits = self.model(xb)
-    n_classes = len(self.dls.vocab)
-    if logits.shape[-1] != n_classes:
-        raise ValueError(f"The model must give {n_classes} logits per image, one per class; it "
-                         f"gives {logits.shape[-1]}. Try n_classes={n_classes}.")
-    return logits
+    if xb.ndim == 4:
+        xb = xb.contiguous(memory_format=self.memory_format)
+    return run_model(self.model, xb, len(self.dls.vocab))
 
 # %% ../nbs/08_training_loop.ipynb #c7d5b9a6
 import math
@@ -138,13 +133,14 @@ def train_step(self: Learner, xb: Tensor, yb: Tensor) -> float:
         self.opt = self.create_opt()
     statistics = _batchnorm_statistics(self.model)
     saved = [value.clone() for value in statistics]
-    loss = self.loss_func(self.forward(xb), yb)
+    logits = self.forward(xb)
+    loss = self.loss_func(logits, yb)
     loss.backward()
     watched = [p.grad for p in self.model.parameters() if p.grad is not None]
     watched += [value for value in statistics if value.is_floating_point()]
     largest = get_total_norm(watched, norm_type=math.inf)  # NaN or inf where any of them is
     # The only place of a step that waits for the device.
-    loss_value, largest_value = torch.stack([loss.detach().float(), largest.float()]).tolist()
+    loss_value, largest_value = torch.stack([loss.detach().float().sum(), largest.float()]).tolist()
     if math.isfinite(loss_value) and math.isfinite(largest_value):
         with defer_interrupts():
             self.opt.step()
@@ -153,6 +149,7 @@ def train_step(self: Learner, xb: Tensor, yb: Tensor) -> float:
     for value, before in zip(statistics, saved, strict=True):
         value.copy_(before)
     self.opt.zero_grad()
+    explain_nan(logits.detach(), yb)  # raises where a label is the reason
     if math.isfinite(loss_value):
         raise FloatingPointError(f"The largest gradient or BatchNorm statistic is {largest_value}")
     raise FloatingPointError(f"The loss is {loss_value}")
@@ -165,36 +162,43 @@ def _batchnorm_statistics(model: nn.Module) -> list[Tensor]:
 # %% ../nbs/08_training_loop.ipynb #721ea12a
 @patch
 @torch.no_grad()
-def get_logits(self: Learner, dl: ImageLoader | None = None) -> tuple[Tensor, Tensor]:
-    """The model's logits for every image of a loader.
+def get_logits(self: Learner, dl: Any = None) -> tuple[Tensor, Any]:
+    """The model's logits for every image of a loader, unaugmented and in order.
 
     Args:
-        dl: None takes the validation images
+        dl: a loader, the training loader too; None takes the validation images
 
     Returns:
-        logits [N, classes] and targets [N] in the loader's order, both on the CPU
+        logits [N, classes] and targets [N] (None where the loader has none), both on the CPU
     """
-    batches = []
+    all_logits, all_targets = [], []
     with (preserve_training_mode(self.model),
           explain_out_of_memory("in validation", self.dls.bs)):
         self.model.eval()
-        for xb, yb in self.dls.valid if dl is None else dl:
-            batches.append((self.forward(xb).cpu(), yb.cpu()))
-    logits, targets = zip(*batches, strict=True)
-    return torch.cat(logits), torch.cat(targets)
+        for xb, yb in batches_in_order(self.dls.valid if dl is None else dl, self.dls):
+            all_logits.append(self.forward(xb).cpu())
+            all_targets.append(yb)
+    targets = None if all_targets[0] is None else torch.cat(all_targets).cpu()
+    return torch.cat(all_logits), targets
 
 @patch
-def validate(self: Learner, dl: ImageLoader | None = None) -> tuple[float, ...]:
+def validate(self: Learner, dl: Any = None) -> tuple[float, ...]:
     """Loss and metrics over all images of a loader at once.
 
     Args:
-        dl: None takes the validation images
+        dl: a loader with labels, the training loader too; None takes the validation images
 
     Returns:
         the loss, then a value per metric
     """
-    logits, targets = (part.to(self.dls.device) for part in self.get_logits(dl))
-    return tuple(float(function(logits, targets)) for function in (self.loss_func, *self.metrics))
+    logits, targets = self.get_logits(dl)
+    if targets is None:
+        raise ValueError("dl must have labels to compare with; got one without. Try "
+                         "learn.get_preds(dl=dl).")
+    logits, targets = logits.to(self.dls.device), targets.to(self.dls.device)
+    with explain_out_of_memory("in validation", self.dls.bs):
+        loss = one_number("loss_func", self.loss_func, logits, targets)
+        return loss, *(one_number("metrics", metric, logits, targets) for metric in self.metrics)
 
 # %% ../nbs/08_training_loop.ipynb #8ef71c6c
 import time
@@ -233,8 +237,7 @@ def _fit_epoch(self: Learner, epoch: int, hyperparams: Callable,
     start = time.perf_counter()
     train_loss = self._train_epoch(epoch, hyperparams, progress)
     results = self.validate()
-    metrics = [getattr(metric, "__name__", type(metric).__name__) for metric in self.metrics]
-    names = ["epoch", "train_loss", "valid_loss", *metrics, "seconds"]
+    names = ["epoch", "train_loss", "valid_loss", *map(function_name, self.metrics), "seconds"]
     return self.recorder.end_epoch(
         names, [epoch, train_loss, *results, time.perf_counter() - start])
 
@@ -258,7 +261,7 @@ def _fit_epochs(self: Learner, epochs: range, hyperparams: Callable,
                     self.save(checkpoint, epoch + 1)
                     n_saved = epoch + 1
     except KeyboardInterrupt:
-        print(_how_to_go_on(epoch, epochs.stop, checkpoint, n_saved))
+        print(how_to_go_on(epoch, epochs.stop, checkpoint, n_saved))
         raise
     finally:
         with defer_interrupts():
@@ -267,22 +270,12 @@ def _fit_epochs(self: Learner, epochs: range, hyperparams: Callable,
             for group, before in zip(self.opt.param_groups, settings, strict=True):
                 group.update(before)
 
-# %% ../nbs/08_training_loop.ipynb #240f1947
-def _how_to_go_on(epoch: int, n_epoch: int, checkpoint: str | None, n_saved: int) -> str:
-    """What Ctrl-C leaves, and how to go on."""
-    text = (f"Stopped in epoch {epoch + 1} of {n_epoch}. Weights and history are kept: train again "
-            "to go on from here.")
-    if checkpoint is not None and n_saved:
-        text += (f"\nOr learn.load({checkpoint!r}) and repeat this call with "
-                 f"start_epoch={n_saved}: it goes on as if nothing had happened.")
-    return text
-
 # %% ../nbs/08_training_loop.ipynb #54b0d72c
 @patch
 def fit(self: Learner, n_epoch: int, lr: LearningRate = 1e-3,
         schedule: Callable[[float], float] | None = None,
         momentum: Callable[[float], float] | None = None, start_epoch: int = 0,
-        checkpoint: str | None = None) -> None:
+        checkpoint: str | None = None, wd: float | None = None) -> None:
     """Train for some epochs, at a constant learning rate or along a schedule.
 
     Args:
@@ -292,19 +285,26 @@ def fit(self: Learner, n_epoch: int, lr: LearningRate = 1e-3,
         momentum: progress 0 to 1 -> momentum
         start_epoch: go on after this many epochs of the same call, from a checkpoint
         checkpoint: save under this name after every epoch
+        wd: weight decay; None keeps the optimizer's own
 
     Raises:
-        ValueError: for bad arguments, before anything changes
+        ValueError: for bad arguments, and where model, loss or a metric does not fit, before
+            anything changes
         FloatingPointError: where the loss is not finite, before it harms the weights
         torch.OutOfMemoryError: where memory runs out, with a batch size to try
+        OSError: where the checkpoint cannot be saved, before anything changes
     """
-    check_count("n_epoch", n_epoch)
-    if start_epoch not in range(n_epoch):
-        raise ValueError(f"start_epoch must be the number of epochs done, 0 to {n_epoch - 1}; got "
-                         f"{start_epoch!r}. Try start_epoch=0.")
+    n_epoch, start_epoch = check_epochs(n_epoch, start_epoch)
+    check_schedule("schedule", schedule)
+    check_schedule("momentum", momentum)
     opt = self.create_opt()
+    set_weight_decay(opt, wd)
     learning_rates = spread_lrs(lr, n_layer_groups(opt))
     set_hyperparams(opt, learning_rates, None)
+    with explain_out_of_memory("before the first step", self.dls.bs):
+        check_training(self.forward, self.model, self.dls, self.loss_func, self.metrics)
+    if checkpoint is not None:
+        self.check_can_save(checkpoint)
     if start_epoch:
         self._resume(opt, start_epoch)
     self.opt = opt

@@ -11,6 +11,7 @@ from .lr_finder import LRFind
 from .precompute import PrecomputedLearner
 from .recorder import Recorder
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Sequence
 from pathlib import Path
 from torch import Tensor
@@ -19,6 +20,7 @@ from torch.optim import Optimizer
 from typing import Any
 from typing import NamedTuple
 import os
+import torch
 
 __all__ = ['accuracy', 'error_rate', 'Learner']
 
@@ -52,18 +54,19 @@ class Learner:
     Raises:
         ValueError: where loss_func, opt_func or a metric cannot be called
     """
-    dls: ImageDataLoaders
-    loss_func: Callable[[Tensor, Tensor], Tensor]
-    opt_func: Callable[..., Optimizer]
+    loss_func: Callable
+    opt_func: Callable
     path: Path
+    memory_format: torch.memory_format
     recorder: Recorder
+    dls: ImageDataLoaders
     metrics: list[Callable]
     model: nn.Module
     opt: Optimizer | None
     progress_type: Callable[[int], Any]
     loaded: tuple[dict, dict] | None
 
-    def __init__(self, dls: ImageDataLoaders, model: nn.Module, loss_func: Callable[[Tensor, Tensor], Tensor]=..., metrics: Callable | Sequence[Callable] | None=..., opt_func: Callable[..., Optimizer]=..., path: str | os.PathLike='.'):
+    def __init__(self, dls: ImageDataLoaders, model: nn.Module, loss_func: Callable[[Tensor, Tensor], Tensor]=..., metrics: Callable | Iterable[Callable] | None=..., opt_func: Callable[..., Optimizer]=..., path: str | os.PathLike='.'):
         ...
 
     def create_opt(self) -> Optimizer:
@@ -89,6 +92,10 @@ class Learner:
 
     Args:
         n: the first group that trains; a negative one counts from the end
+
+    Raises:
+        ValueError: there is no n-th layer group, or the head is not the network's last child;
+            nothing was changed
     """
 
     def freeze(self) -> None:
@@ -104,7 +111,7 @@ class Learner:
         lr: as for `fit`; None leaves the learning rates out
     """
 
-    def fit_one_cycle(self, n_epoch: int, lr_max: LearningRate=0.001, *, div: float=25.0, div_final: float=100000.0, pct_start: float=0.25, moms: tuple[float, float, float]=(0.95, 0.85, 0.95), start_epoch: int=0, checkpoint: str | None=None) -> None:
+    def fit_one_cycle(self, n_epoch: int, lr_max: LearningRate=0.001, *, div: float=25.0, div_final: float=100000.0, pct_start: float=0.25, moms: tuple[float, float, float]=(0.95, 0.85, 0.95), start_epoch: int=0, checkpoint: str | None=None, wd: float | None=None) -> None:
         """Train with one rise and one long fall of the learning rate (Smith 2018, arXiv 1803.09820).
 
     Args:
@@ -116,9 +123,10 @@ class Learner:
         moms: momentum at the start, at the peak and at the end
         start_epoch: as for `fit`
         checkpoint: as for `fit`
+        wd: as for `fit`
     """
 
-    def fit_sgdr(self, n_cycles: int, cycle_len: int=1, lr_max: LearningRate=0.001, cycle_mult: int=2, start_epoch: int=0, checkpoint: str | None=None) -> None:
+    def fit_sgdr(self, n_cycles: int, cycle_len: int=1, lr_max: LearningRate=0.001, cycle_mult: int=2, start_epoch: int=0, checkpoint: str | None=None, wd: float | None=None) -> None:
         """Train with warm restarts: cosine falls, again and again (Loshchilov and Hutter 2017).
 
     Args:
@@ -128,65 +136,8 @@ class Learner:
         cycle_mult: each cycle lasts this many times as long as the one before
         start_epoch: as for `fit`
         checkpoint: as for `fit`
+        wd: as for `fit`
     """
-
-    def get_preds(self, dl: ImageLoader | None=None) -> tuple[Tensor, Tensor]:
-        """Probabilities of every class for every image of a loader.
-
-    Args:
-        dl: None takes the validation images
-
-    Returns:
-        probabilities [N, classes] and targets [N] in the loader's order, both on the CPU
-    """
-
-    def predict(self, source: ImageSource) -> tuple[str, int, Tensor]:
-        """Predict the class of one image.
-
-    Args:
-        source: a file, or a Pillow image
-
-    Returns:
-        class name, class number, probabilities [classes]
-    """
-
-    def show_results(self, max_n: int=8) -> None:
-        """Draw validation images with their class and, where it differs, the predicted class.
-
-    Args:
-        max_n: how many, at most
-    """
-
-    def save(self, name: str, epoch: int | None=None) -> Path:
-        """Save weights, optimizer, history and random states: tensors and JSON, no pickle.
-
-    Args:
-        name: the file becomes path/models/name.safetensors
-        epoch: how many epochs of the call under way are done, for `fit(start_epoch=...)`
-
-    Returns:
-        the file
-
-    Raises:
-        OSError: where it cannot be written; one that was there before is unharmed
-    """
-
-    def load(self, name: str) -> Learner:
-        """Load the weights that `save` stored under a name; nothing changes unless all of them fit.
-
-    Args:
-        name: as for `save`
-
-    Returns:
-        this learner
-
-    Raises:
-        FileNotFoundError: where there is no such checkpoint; it lists those there are
-        ValueError: for a pickle, a damaged file, and the weights of another model
-    """
-
-    def _resume(self, opt: Optimizer, start_epoch: int) -> None:
-        """Put optimizer, what trains, history and random states where a checkpoint left them."""
 
     def lr_find(self, start_lr: float=1e-07, end_lr: float=10.0, num_it: int=100, suggest_funcs: Suggestion | Sequence[Suggestion]=...) -> LRFind:
         """Train a temporary copy with a growing learning rate (Smith 2015, arXiv 1506.01186).
@@ -220,7 +171,84 @@ class Learner:
     Raises:
         ValueError: where augmentation is on without views, or off with them, and where the network
             cannot be cut
+        OSError: where the files cannot be written, before the body runs
     """
+
+    def get_preds(self, dl: Any=None) -> tuple[Tensor, Any]:
+        """Predictions for every image of a loader, all of them in order and unaugmented.
+
+    Args:
+        dl: a loader, the training loader too; None takes the validation images
+
+    Returns:
+        probabilities [N, classes], or what else `decode` makes of the logits for this loss, and
+        targets [N] (None where the loader has none), both on the CPU
+    """
+
+    def test_dl(self, files: Any, labels: Any=None) -> ImageLoader:
+        """Make a loader of other images for `get_preds` and `validate`: in order, not augmented.
+
+    Args:
+        files: image files, Pillow images, or a folder of image files
+        labels: class name of each image; None where it is not known
+
+    Returns:
+        a loader; class names mean the same numbers as in training
+
+    Raises:
+        ValueError: for a label that is none of the classes
+    """
+
+    def predict(self, source: ImageSource) -> tuple[str, int, Tensor]:
+        """Predict the class of one image.
+
+    Args:
+        source: an image file, or what else `load_image` takes
+
+    Returns:
+        class name, class number, probabilities [classes] as from `get_preds`
+    """
+
+    def show_results(self, max_n: int=8) -> None:
+        """Draw validation images with their class and, where it differs, the predicted class.
+
+    Args:
+        max_n: how many, at most
+    """
+
+    def check_can_save(self, name: str | os.PathLike) -> None:
+        """Raise `OSError` where `save` could not write a checkpoint of this name."""
+
+    def save(self, name: str | os.PathLike, epoch: int | None=None) -> Path:
+        """Save weights, optimizer, history and random states: tensors and JSON, no pickle.
+
+    Args:
+        name: the file becomes path/models/name.safetensors
+        epoch: how many epochs of the call under way are done, for `fit(start_epoch=...)`
+
+    Returns:
+        the file
+
+    Raises:
+        OSError: where it cannot be written; one that was there before is unharmed
+    """
+
+    def load(self, name: str | os.PathLike) -> Learner:
+        """Load the weights that `save` stored under a name; nothing changes unless all of them fit.
+
+    Args:
+        name: as for `save`
+
+    Returns:
+        this learner
+
+    Raises:
+        FileNotFoundError: where there is no such checkpoint; it lists those there are
+        ValueError: for a pickle, a damaged file, and the weights of another model
+    """
+
+    def _resume(self, opt: Optimizer, start_epoch: int) -> None:
+        """Put optimizer, what trains, history and random states where a checkpoint left them."""
 
     def forward(self, xb: Tensor) -> Tensor:
         """The model's logits for a batch.
@@ -232,7 +260,7 @@ class Learner:
         [B, classes]
 
     Raises:
-        ValueError: where the model's outputs are not one per class
+        ValueError: where the model fails, or gives anything else
     """
 
     def train_step(self, xb: Tensor, yb: Tensor) -> float:
@@ -250,21 +278,21 @@ class Learner:
             weights and statistics are then as before
     """
 
-    def get_logits(self, dl: ImageLoader | None=None) -> tuple[Tensor, Tensor]:
-        """The model's logits for every image of a loader.
+    def get_logits(self, dl: Any=None) -> tuple[Tensor, Any]:
+        """The model's logits for every image of a loader, unaugmented and in order.
 
     Args:
-        dl: None takes the validation images
+        dl: a loader, the training loader too; None takes the validation images
 
     Returns:
-        logits [N, classes] and targets [N] in the loader's order, both on the CPU
+        logits [N, classes] and targets [N] (None where the loader has none), both on the CPU
     """
 
-    def validate(self, dl: ImageLoader | None=None) -> tuple[float, ...]:
+    def validate(self, dl: Any=None) -> tuple[float, ...]:
         """Loss and metrics over all images of a loader at once.
 
     Args:
-        dl: None takes the validation images
+        dl: a loader with labels, the training loader too; None takes the validation images
 
     Returns:
         the loss, then a value per metric
@@ -279,7 +307,7 @@ class Learner:
     def _fit_epochs(self, epochs: range, hyperparams: Callable, checkpoint: str | None) -> None:
         """Train and validate epoch by epoch; leave everything in order, whatever ends it."""
 
-    def fit(self, n_epoch: int, lr: LearningRate=0.001, schedule: Callable[[float], float] | None=None, momentum: Callable[[float], float] | None=None, start_epoch: int=0, checkpoint: str | None=None) -> None:
+    def fit(self, n_epoch: int, lr: LearningRate=0.001, schedule: Callable[[float], float] | None=None, momentum: Callable[[float], float] | None=None, start_epoch: int=0, checkpoint: str | None=None, wd: float | None=None) -> None:
         """Train for some epochs, at a constant learning rate or along a schedule.
 
     Args:
@@ -289,18 +317,15 @@ class Learner:
         momentum: progress 0 to 1 -> momentum
         start_epoch: go on after this many epochs of the same call, from a checkpoint
         checkpoint: save under this name after every epoch
+        wd: weight decay; None keeps the optimizer's own
 
     Raises:
-        ValueError: for bad arguments, before anything changes
+        ValueError: for bad arguments, and where model, loss or a metric does not fit, before
+            anything changes
         FloatingPointError: where the loss is not finite, before it harms the weights
         torch.OutOfMemoryError: where memory runs out, with a batch size to try
+        OSError: where the checkpoint cannot be saved, before anything changes
     """
-
-def _check_function(value: object) -> None:
-    """Raise `ValueError` for what cannot be called on logits and targets."""
 
 def _batchnorm_statistics(model: nn.Module) -> list[Tensor]:
     """What BatchNorm layers in training mode update as a batch passes."""
-
-def _how_to_go_on(epoch: int, n_epoch: int, checkpoint: str | None, n_saved: int) -> str:
-    """What Ctrl-C leaves, and how to go on."""

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from torch.utils.data import Subset
 
+from transfer_lessons.data import ImageDataset
 from transfer_lessons.image_files import ImageError, load_image, scan
 from transfer_lessons.interpretation import ClassificationInterpretation
 
@@ -127,8 +127,9 @@ def test_class_names_with_html_dollar_unicode_and_spaces(name, photos, load):
     (photos / "cat").rename(photos / name.replace("/", "-"))
     dls = load(photos)
     wrong = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    dataset = ImageDataset(dls.train.dataset.sources[:2], [0, 0], 16)
     interp = ClassificationInterpretation(wrong, torch.tensor([0, 0]),
-                                          Subset(dls.train.dataset, range(2)), dls.vocab)
+                                          dataset, dls.vocab)
     interp.plot_confusion_matrix()
     dls.show_batch()
     for number in plt.get_fignums():

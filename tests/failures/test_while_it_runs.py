@@ -20,8 +20,10 @@ class At:
         self.calls = 0
 
     def __call__(self, logits, targets):
-        self.calls += 1
         loss = cross_entropy(logits, targets)
+        if logits.is_leaf and logits.requires_grad:
+            return loss  # made up, to try the loss before a training
+        self.calls += 1
         return self.happens(loss) if self.calls == self.k + 1 else loss
 
 

@@ -103,8 +103,31 @@ def test_a_missing_accelerator_means_the_cpu_and_a_warning_at_the_callers_line(m
         with pytest.warns(UserWarning, match="There is no .*(cuda|mps).* here: running on the CPU") as told:
             assert default_device(name, quiet=True) == torch.device("cpu")
         assert len(told) == 1 and Path(told[0].filename) == Path(__file__)
-    with pytest.raises(RuntimeError, match="abacus"):
-        default_device("abacus")
+
+
+@pytest.mark.case("arguments of the loaders", "a device that torch does not know: the nearest is offered")
+@pytest.mark.parametrize("wrong, right", [("gpu", "cuda"), ("GPU", "cuda"), ("abacus", "cpu"), ("nvidia", "cuda"), (3, "cpu")])
+def test_a_device_that_torch_does_not_know_is_named_with_the_nearest(wrong, right):
+    with pytest.raises(ValueError, match=f"device must be .*Try device='{right}'"):
+        default_device(wrong)
+
+
+def test_a_number_beyond_the_devices_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    assert default_device("cuda:0", quiet=True) == torch.device("cuda:0")
+    with pytest.raises(ValueError, match="one of 1, counted from 0; got 'cuda:1'. Try device='cuda'"):
+        default_device("cuda:1")
+
+
+@pytest.mark.case("history", "rows with different columns stand in one table")
+def test_rows_of_different_columns_stand_in_one_table():
+    first, second = namedtuple("Epoch", "epoch error_rate seconds"), namedtuple("Epoch", "epoch f1 seconds")
+    table = Table([first(0, 0.5, 1.0), second(1, 0.25, 2.0)])
+    assert table.cells() == [["epoch", "error rate", "f1", "seconds"],
+                             ["0", "0.5", "", "1"], ["1", "", "0.25", "2"]]
+    assert "error rate" in table._repr_html_() and repr(table).count("\n") == 2
 
 
 def test_the_accelerator_present_is_picked_and_named_in_one_line(monkeypatch, capsys):

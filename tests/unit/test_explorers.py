@@ -1,6 +1,7 @@
 """The explorers without a browser: what they compute, what they show, what they leave behind."""
 import asyncio
 import io
+import math
 import time
 from pathlib import Path
 
@@ -256,6 +257,38 @@ def test_explorers_say_what_they_lack():
         CrossEntropyExplorer([1.0, 2.0], vocab=["a", "b", "c"])
     with pytest.raises(ValueError, match="from 0 to 1; got 5"):
         CrossEntropyExplorer([1.0, 2.0], target=5)
+
+
+@pytest.mark.case("widgets given a learner, or anything else wrong", "says what to give")
+def test_explorers_say_what_to_give(small_learner):
+    learn = small_learner()
+    for wrong in (None, 3, "dls", [1], learn.dls.valid):
+        for make, name in ((AugmentExplorer, "dls"), (ConfusionExplorer, "interp"), (FreezeExplorer, "learn")):
+            with pytest.raises(ValueError, match=f"^{name} must be of type .*; got .*Try {name}="):
+                make(wrong)
+    with pytest.raises(ValueError, match=r"Try interp=ClassificationInterpretation.from_learner\(learn\)"):
+        ConfusionExplorer(learn)
+    with pytest.raises(ValueError, match="Try dls=learn.dls"):
+        AugmentExplorer(learn)
+    with pytest.raises(ValueError, match="number must be of type Widget"):
+        Explorer(number=3)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: OneCycleExplorer(0), lambda: OneCycleExplorer("1e-2"), lambda: OneCycleExplorer(1e9),
+    lambda: CrossEntropyExplorer(3), lambda: CrossEntropyExplorer("ab"), lambda: CrossEntropyExplorer([1.0]),
+    lambda: CrossEntropyExplorer([1, math.nan]), lambda: CrossEntropyExplorer([1, None]),
+    lambda: CrossEntropyExplorer([1, 2], target=True), lambda: CrossEntropyExplorer([1, 2], target="a"),
+    lambda: CrossEntropyExplorer([1, 2], target=-1), lambda: CrossEntropyExplorer([1, 2], vocab="ab")])
+def test_arguments_of_explorers_are_checked(make):
+    with pytest.raises(ValueError, match="must .*Try"):
+        make()
+
+
+def test_explorers_take_numbers_of_numpy_and_torch():
+    for logits in (np.array([1, 2]), torch.tensor([1.0, 2.0]), iter([1, 2])):
+        assert CrossEntropyExplorer(logits, target=np.int64(1), vocab=[3, 4]).controls["target"].value == 1
+    assert OneCycleExplorer(torch.tensor(0.5, dtype=torch.float64)).controls["lr_max"].value == pytest.approx(0.5)
 
 
 # What they do with many events

@@ -1,8 +1,9 @@
 """fine_tune: four calls, nothing more, and nothing at all where an argument is wrong."""
+import numpy as np
 import pytest
 import torch
 
-from transfer_lessons import fine_tuning  # noqa: F401  adds fine_tune to Learner
+from transfer_lessons import fine_tuning, precompute  # noqa: F401  they add methods to Learner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -61,6 +62,46 @@ def test_without_frozen_epochs_everything_trains_from_the_first_step(small_learn
     assert max(lrs[-1] for lrs in learn.recorder.lrs) == pytest.approx(1e-3)
 
 
+@pytest.mark.case("arguments of training: numpy and torch numbers in fine_tune", "the same training")
+def test_numbers_of_numpy_and_torch_are_taken(small_learner, state_of, assert_same):
+    plain, other = small_learner(), small_learner()
+    torch.manual_seed(1)
+    plain.fine_tune(1, 3e-3, 2, 50)
+    torch.manual_seed(1)
+    other.fine_tune(np.int64(1), torch.tensor(3e-3, dtype=torch.float64), np.uint8(2), np.float64(50))
+    assert_same(state_of(plain), state_of(other))
+
+
+def refuse(*_, **__):
+    raise ValueError("not these")
+
+
+@pytest.mark.case("arguments of training: a refused fine_tune", "what trained before trains still")
+@pytest.mark.parametrize("options", [{"opt_func": refuse}, {"loss_func": refuse}])
+@pytest.mark.parametrize("freeze_epochs", [0, 1])
+def test_a_training_refused_before_its_first_step_leaves_what_trains(small_learner, options, freeze_epochs):
+    learn = small_learner(**options)
+    for layer in learn.model[0]:
+        layer.requires_grad_(isinstance(layer, torch.nn.BatchNorm2d))
+    flags = trainable(learn)
+    with pytest.raises(ValueError):
+        learn.fine_tune(1, freeze_epochs=freeze_epochs)
+    assert trainable(learn) == flags
+
+
+@pytest.mark.case("arguments of training: fine_tune on cached activations", "refused before its first epoch")
+def test_a_learner_on_cached_activations_refuses_at_once(small_learner, state_of, assert_same):
+    learn = small_learner()
+    learn.freeze()
+    cached = learn.precompute()
+    before, flags = state_of(learn), trainable(learn)
+    with pytest.raises(RuntimeError, match="original.fine_tune"):
+        cached.fine_tune(2, freeze_epochs=1)
+    assert_same(state_of(learn), before)
+    assert trainable(learn) == flags and not cached.recorder.losses
+
+
+@pytest.mark.case("arguments of training: fine_tune(freeze_epochs=0), base_lr=slice(...)", "taken; refused by name")
 @pytest.mark.parametrize(("name", "value"), [
     ("epochs", 0), ("epochs", 1.5), ("epochs", "2"), ("freeze_epochs", -1), ("freeze_epochs", 0.5),
     ("base_lr", 0), ("base_lr", -1e-3), ("base_lr", float("nan")), ("base_lr", slice(1e-5, 1e-3)),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.models import resnet34, resnet50
 
+from transfer_lessons.arguments import shown
 from transfer_lessons.backbones import DEFAULT_ARCH, vision_model
 from transfer_lessons.freezing import (
     freeze,
@@ -174,6 +175,80 @@ def test_a_weight_used_in_two_places_is_in_one_group():
     torch.optim.SGD([{"params": group} for group in groups], lr=0.1)  # refuses one that is there twice
 
 
+# Wrappers
+
+class Wrapper(nn.Module):
+    """Somebody's own module around a network, with layers before and after it that learn nothing."""
+    def __init__(self, model, temperature=False):
+        super().__init__()
+        self.before, self.net, self.after = nn.Identity(), model, nn.Dropout(0.5)
+        self.temperature = nn.Parameter(torch.ones(1)) if temperature else 1
+
+    def forward(self, x):
+        return self.after(self.net(self.before(x))) * self.temperature
+
+
+WRAPPERS = {
+    "own module": Wrapper,
+    "own module with a parameter": lambda model: Wrapper(model, temperature=True),
+    "DataParallel": nn.DataParallel,
+    "torch.compile": lambda model: torch.compile(model, backend="eager"),
+    "Sequential of one": nn.Sequential,
+    "three wrappers": lambda model: nn.Sequential(Wrapper(nn.DataParallel(model))),
+}
+
+
+@pytest.mark.case("freeze is freeze, whatever wraps the network",
+                  "wrappers are opened: only the head trains, to the bit")
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+@pytest.mark.parametrize("n", [-1, -2])
+def test_a_wrapped_network_is_frozen_as_the_network_alone(wrap, n):
+    model = small_model()
+    model[0][1] = nn.BatchNorm2d(4, affine=False)  # what only train_mode can freeze
+    wrapped = wrap(model)
+    freeze_to(wrapped, n)
+    groups = group_parameters(model)
+    assert [{p.requires_grad for p in group} for group in groups] == [
+        {group in range(3)[n:]} for group in range(3)]
+    before = copied(model)
+    train(wrapped, OPTIMIZERS["AdamW"](wrapped.parameters()))
+    difference = changed(model, before)
+    kept = set().union(*tensors_by_group(model)[:n])
+    assert kept and not kept & difference
+    assert set().union(*tensors_by_group(model)[n:]) <= difference
+
+
+@pytest.mark.case("freeze is freeze, whatever wraps the network", "an earlier freeze survives wrapping")
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_an_earlier_freeze_is_not_undone_by_a_wrapper(wrap):
+    model = small_model()
+    freeze(model)
+    flags = [p.requires_grad for p in model.parameters()]
+    freeze(wrap(model))
+    assert [p.requires_grad for p in model.parameters()] == flags
+
+
+def test_layers_around_a_wrapped_network_belong_to_its_first_and_last_group():
+    model = small_model()
+    wrapped = Wrapper(model)
+    early, late, head = layer_groups(wrapped)
+    assert early[0] is wrapped.before and head[-1] is wrapped.after and model[1] in head
+    freeze(wrapped)
+    train_mode(wrapped)
+    assert wrapped.after.training and not wrapped.before.training
+
+
+@pytest.mark.case("freeze is freeze, whatever wraps the network",
+                  "a parameter that body and head share cannot be half frozen: an error")
+def test_a_parameter_on_both_sides_of_the_border_is_refused_and_nothing_changes():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 4))
+    model[3].weight = model[0].weight
+    with pytest.raises(ValueError, match="used both before layer group 2 and in it.*Try unfreeze"):
+        freeze(model)
+    assert all(p.requires_grad for p in model.parameters())
+    unfreeze(model)
+
+
 # Freezing
 
 @pytest.mark.parametrize("n", range(-3, 3))
@@ -193,7 +268,7 @@ def test_freeze_leaves_the_head_and_unfreeze_leaves_everything():
     assert all(p.requires_grad for p in model.parameters())
 
 
-@pytest.mark.parametrize("n", [3, 99, -4, 1.5, "head", None, float("nan")])
+@pytest.mark.parametrize("n", [3, 99, -4, 1.5, "head", None, float("nan"), True, [1]])
 def test_a_group_that_does_not_exist_is_refused_and_nothing_changes(n):
     model = small_model()
     freeze_to(model, 1)
@@ -329,7 +404,7 @@ def test_any_real_number_is_a_learning_rate_and_comes_back_as_a_float(lr):
 
 
 @pytest.mark.parametrize("wrong", [
-    0, 0.0, -1e-3, math.nan, math.inf, -math.inf, "1e-3", None, True, 1j, torch.ones(2),
+    0, 0.0, -1e-3, math.nan, math.inf, -math.inf, "1e-3", None, True, 1j, torch.zeros(3), 10**400,
     slice(None), slice(1e-3, None), slice(0, 1e-3), slice(1e-5, 0), slice(-1e-5, 1e-3),
     slice(1e-5, math.inf), slice(math.nan, 1e-3), slice("1e-5", "1e-3"), slice("1e-3"),
     [1e-5, 1e-4, 0], (1e-5, math.nan, 1e-3), [1e-5, "1e-4", 1e-3],
@@ -337,7 +412,24 @@ def test_any_real_number_is_a_learning_rate_and_comes_back_as_a_float(lr):
 def test_what_is_no_learning_rate_is_refused_and_shown(wrong):
     with pytest.raises(ValueError, match="A learning rate must be a positive number") as caught:
         spread_lrs(wrong, 3)
-    assert f"lr={wrong!r}" in str(caught.value)
+    assert f"lr={shown(wrong)}" in str(caught.value)
+
+
+@pytest.mark.case("arguments of training", "arrays, tensors and generators are learning rates, one per group")
+@pytest.mark.parametrize("make", [np.array, torch.tensor, tuple, iter,
+                                  lambda lrs: [np.float32(lr) for lr in lrs],
+                                  lambda lrs: [torch.tensor(lr) for lr in lrs]])
+def test_arrays_and_tensors_are_learning_rates_too(make):
+    assert spread_lrs(make([1e-5, 1e-4, 1e-3]), 3) == pytest.approx([1e-5, 1e-4, 1e-3], rel=1e-6)
+
+
+@pytest.mark.parametrize("ends", [(1e-6, 1e-4), (np.float64(1e-6), torch.tensor(1e-4, dtype=torch.float64))])
+def test_the_ends_of_a_slice_may_be_of_numpy_or_torch(ends):
+    assert spread_lrs(slice(*ends), 3) == pytest.approx([1e-6, 1e-5, 1e-4])
+
+
+def test_a_slice_from_the_smallest_to_the_largest_number_does_not_overflow():
+    assert spread_lrs(slice(1e-300, 1e300), 3) == pytest.approx([1e-300, 1, 1e300])
 
 
 def test_a_slice_of_three_is_refused():

@@ -2,6 +2,7 @@
 import math
 import warnings
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from transfer_lessons.data import ImageDataset
 from transfer_lessons.interpretation import ClassificationInterpretation, Confusion
 from transfer_lessons.learner import Learner
 from transfer_lessons.loaders import ImageDataLoaders
+from transfer_lessons.losses import cross_entropy
 
 quick = settings(deadline=None, max_examples=60)
 drawn = settings(deadline=None, max_examples=12)
@@ -64,7 +67,7 @@ def test_the_confusion_matrix_counts_every_pair_of_actual_and_predicted(predicti
 
 
 @quick
-@given(predictions(), st.integers(-1, 6))
+@given(predictions(), st.integers(0, 6))
 def test_most_confused_lists_the_mistakes_from_min_val_on_most_frequent_first(prediction, min_val):
     logits, targets = prediction
     mistakes = Counter((t, int(row.argmax())) for t, row in zip(targets.tolist(), logits, strict=True))
@@ -209,6 +212,90 @@ def test_it_agrees_with_validate(learn):
     loss, error = learn.validate()
     assert interp.losses.mean().item() == pytest.approx(loss)
     assert (interp.predicted != interp.targets).double().mean().item() == pytest.approx(error)
+
+
+@pytest.mark.case("top_losses uses the learner's loss", "each image's own, by reduction='none' or one at a time")
+@pytest.mark.parametrize("loss_func", [
+    nn.CrossEntropyLoss(label_smoothing=0.3), nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0, 0.2])),
+    nn.MultiMarginLoss(), F.cross_entropy, partial(cross_entropy, label_smoothing=0.3),
+    lambda logits, targets: -logits.softmax(1)[torch.arange(len(targets)), targets].mean()],
+    ids=["smoothing", "weights", "hinge", "torch's function", "ours", "one's own, below 0"])
+def test_losses_are_those_of_the_learners_loss_function(learn, loss_func):
+    learn.loss_func = loss_func
+    interp = ClassificationInterpretation.from_learner(learn)
+    logits, targets = learn.get_logits()
+    if isinstance(loss_func, nn.Module):
+        each = type(loss_func)(reduction="none", **(
+            {"label_smoothing": 0.3} if getattr(loss_func, "label_smoothing", 0) else {}))
+        each.weight = getattr(loss_func, "weight", None)
+        expected = each(logits, targets)
+    else:
+        expected = torch.stack([loss_func(logits[i:i + 1], targets[i:i + 1]) for i in range(len(targets))])
+    torch.testing.assert_close(interp.losses, expected)
+    assert torch.equal(interp.top_losses(3)[0], expected.topk(3).values)
+    assert getattr(loss_func, "reduction", "mean") == "mean", "the learner's own is unchanged"
+
+
+@pytest.mark.case("another vocabulary: interpretation of a test set with a class missing", "by class name")
+def test_a_test_set_with_a_class_missing_is_compared_by_name(learn):
+    images = [Image.new("RGB", (24, 24), (5 * i, 0, 0)) for i in range(46) if i % 3 != 0]
+    names = ["abc"[i % 3] for i in range(46) if i % 3 != 0]
+    other = ImageDataLoaders(images, names, is_valid=[i % 2 == 1 for i in range(len(images))], size=16, bs=8,
+                             device="cpu")
+    assert other.vocab == ["b", "c"]
+    for dl in (other.valid, learn.dls.test_dl(images, names)):
+        interp = ClassificationInterpretation.from_learner(learn, dl)
+        assert torch.equal(interp.predicted, interp.targets)
+        matrix = interp.confusion_matrix()
+        assert matrix.shape == (3, 3) and matrix[0].sum() == 0 == matrix[:, 0].sum()
+        assert matrix.trace() == len(dl.dataset)
+        interp.plot_confusion_matrix(normalize=True)
+        interp.plot_top_losses(2)
+
+
+def test_a_test_set_without_labels_is_refused(learn):
+    with pytest.raises(ValueError, match="got -1 for an image without a label"):
+        ClassificationInterpretation.from_learner(learn, learn.dls.test_dl(learn.dls.valid.dataset.sources))
+
+
+@pytest.mark.parametrize("call, name", [
+    (lambda i: i.most_confused(min_val="2"), "min_val"), (lambda i: i.most_confused(-1), "min_val"),
+    (lambda i: i.plot_confusion_matrix(normalize=2), "normalize"),
+    (lambda i: i.plot_confusion_matrix(figsize=12), "figsize"), (lambda i: i.plot_confusion_matrix(dpi=0), "dpi"),
+    (lambda i: i.plot_confusion_matrix(dpi="high"), "dpi"), (lambda i: i.plot_confusion_matrix(ax=1), "ax"),
+    (lambda i: i.top_losses(0), "k"), (lambda i: i.top_losses("all"), "k"), (lambda i: i.plot_top_losses(None), "k"),
+    (lambda i: i.plot_top_losses(2, nrows=0), "nrows"), (lambda i: i.plot_top_losses(2, figsize=(0, 3)), "figsize"),
+])
+def test_arguments_are_checked_before_anything_is_drawn(call, name):
+    interp = made(torch.eye(3), torch.arange(3))
+    with pytest.raises(ValueError, match=f"^{name} must be .*; got .*Try {name}="):
+        call(interp)
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("arguments", [
+    ([[1.0, 2.0]], torch.tensor([0]), None, ["a", "b"]), (torch.ones(3, 2), [0, 1, 0], None, ["a", "b"]),
+    (torch.ones(3, 2), torch.tensor([0, 1, 2]), blank(3), ["a", "b"]),
+    (torch.ones(3, 2), torch.tensor([0, 1, -1]), blank(3), ["a", "b"]),
+    (torch.ones(3, 2), torch.tensor([0.0, 1.0, 1.0]), blank(3), ["a", "b"]),
+    (torch.ones(3, 2), torch.tensor([0, 1, 1]), blank(3), ["a", "b", "c"]),
+    (torch.ones(3), torch.tensor([0, 1, 1]), blank(3), ["a", "b"]),
+    (torch.ones(0, 2), torch.tensor([], dtype=torch.int64), blank(0), ["a", "b"]),
+    (torch.ones(3, 2), torch.tensor([0, 1, 1]), 3, ["a", "b"]),
+    (torch.ones(3, 2), torch.tensor([0, 1, 1]), blank(3), "ab"),
+    (torch.ones(3, 2), torch.tensor([0, 1, 1]), blank(3), ["a", "b"], torch.ones(2))])
+def test_predictions_that_fit_no_images_or_classes_are_refused(arguments):
+    with pytest.raises(ValueError, match="Try|Give"):
+        ClassificationInterpretation(*arguments)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "learn", [1]])
+def test_from_learner_says_what_it_wants(learn, wrong):
+    with pytest.raises(ValueError, match="learn must be of type Learner"):
+        ClassificationInterpretation.from_learner(wrong)
+    if wrong is not None:
+        with pytest.raises(ValueError, match="dl must be of type ImageLoader"):
+            ClassificationInterpretation.from_learner(learn, wrong)
 
 
 # ---- plots ----------------------------------------------------------------------------------

@@ -41,6 +41,30 @@ def test_an_interrupt_stops_at_the_next_step_and_loses_nothing(small_learner, ca
     assert all(p.grad is None for p in learn.model.parameters())
 
 
+@pytest.mark.case("widgets: live curves of anything but a learner", "says what to give")
+@pytest.mark.parametrize("wrong", [None, 3, "learn"])
+def test_live_curves_say_what_they_want(wrong, small_learner):
+    with pytest.raises(ValueError, match="learn must be of type Learner"):
+        LossCurves(wrong)
+    with pytest.raises(ValueError, match="learn must be of type Learner"):
+        LossCurves(small_learner().dls)
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0])
+def test_live_curves_of_a_loss_of_0_or_below(small_learner, value):
+    learn = small_learner(loss_func=lambda logits, targets: (0 * logits).sum() + value)
+    with LossCurves(learn) as curves:
+        learn.fit(1)
+    assert f"valid loss {value:.4g}" in curves.sentence
+
+
+def test_live_curves_of_a_loss_that_is_nan_from_the_start(small_learner):
+    learn = small_learner(loss_func=lambda logits, targets: logits.sum() * float("nan"))
+    with pytest.raises((FloatingPointError, ValueError)), LossCurves(learn) as curves:
+        learn.fit(1)
+    assert np.asarray(Image.open(io.BytesIO(curves.image.value)).convert("L")).std() > 1
+
+
 def test_other_errors_reach_the_caller(small_learner):
     learn = small_learner()
     usual = learn.progress_type

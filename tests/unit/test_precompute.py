@@ -13,7 +13,7 @@ from torchvision.models import resnet18
 from transfer_lessons import fine_tuning, lr_finder  # noqa: F401  they give a learner methods
 from transfer_lessons.backbones import vision_model
 from transfer_lessons.data import ImageDataset, ImageLoader
-from transfer_lessons.frozen_body import split_frozen
+from transfer_lessons.frozen_body import FrozenBody, split_frozen
 from transfer_lessons.interpretation import ClassificationInterpretation
 from transfer_lessons.learner import Learner
 from transfer_lessons.loaders import ImageDataLoaders
@@ -258,8 +258,38 @@ def test_the_same_weights_written_again_are_no_change(frozen_learner):
 def test_unfreezing_the_cached_learner_is_refused_when_it_trains(frozen_learner):
     cached = frozen_learner().precompute()
     cached.freeze()
-    with pytest.raises(RuntimeError, match="no longer frozen"):
+    with pytest.raises(RuntimeError, match="original.fine_tune"):
         cached.fine_tune(1)
+    cached.unfreeze()
+    with pytest.raises(RuntimeError, match="no longer frozen"):
+        cached.fit(1)
+
+
+@pytest.mark.case("caches: a folder that cannot be written", "said before the body runs")
+def test_a_folder_that_is_a_file_is_refused_before_the_body_runs(frozen_learner, tmp_path, monkeypatch):
+    (tmp_path / "taken").write_text("a file")
+    monkeypatch.setattr(FrozenBody, "activations", lambda *_: pytest.fail("the body ran"))
+    for folder in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        with pytest.raises(OSError, match="folder must be one where files can be written; got .*taken"):
+            frozen_learner().precompute(max_memory=0, folder=folder)
+
+
+@pytest.mark.parametrize("options", [{"max_memory": -1}, {"max_memory": "2GB"}, {"folder": 3}, {"folder": ""},
+                                     {"views": 0}, {"views": "2"}, {"views": 2}], ids=str)
+def test_arguments_of_precompute_are_checked_before_the_body_runs(frozen_learner, options, monkeypatch):
+    monkeypatch.setattr(FrozenBody, "activations", lambda *_: pytest.fail("the body ran"))
+    with pytest.raises(ValueError, match=next(iter(options))):
+        frozen_learner().precompute(**options)
+
+
+@pytest.mark.case("out of memory in precompute", "the advice of fit")
+def test_out_of_memory_in_precompute_gives_the_advice_of_fit(frozen_learner, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+        yield
+    monkeypatch.setattr(FrozenBody, "activations", full)
+    with pytest.raises(torch.OutOfMemoryError, match="Out of memory in precompute with bs=8.*bs=4"):
+        frozen_learner().precompute()
 
 
 def test_freezing_more_is_no_harm(frozen_learner):

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from transfer_lessons.plot_explorers import OneCycleExplorer
@@ -147,5 +148,51 @@ def test_the_reason_says_where_loss_and_error_disagree(sweep):
 @pytest.mark.parametrize("lr", [0, -1e-3, math.nan, "1e-3"])
 def test_a_learning_rate_that_is_not_a_positive_number_is_refused(lr, sweep):
     for make in (OneCycleExplorer, partial(LRScrubber, sweep)):
-        with pytest.raises(ValueError, match="positive number"):
+        with pytest.raises(ValueError, match="must be a number"):
             make(lr)
+
+
+@pytest.mark.case("widgets: a loss of 0, below 0 or NaN at the first step", "a page, a picture, a verdict")
+@pytest.mark.parametrize("change", [
+    lambda losses: 0 * losses, lambda losses: -losses, lambda losses: losses - 2, lambda losses: losses * math.nan,
+    lambda losses: losses * math.inf, lambda losses: losses * 1e30, lambda losses: losses * 1e-38,
+    lambda losses: torch.where(torch.arange(losses.shape[1]) == 0, math.nan, losses),
+    lambda losses: torch.where(torch.arange(losses.shape[0])[:, None] > 0, math.nan, losses),
+    lambda losses: torch.where(torch.arange(losses.shape[1]) == 0, 1e-9, losses)])
+def test_losses_of_any_kind_are_shown(sweep, change):
+    sweep.losses = change(sweep.losses)
+    sweep.valid_losses = change(sweep.valid_losses)
+    sweep.error_rates = torch.where(sweep.valid_losses.isfinite(), sweep.error_rates, math.nan)
+    for quiz in (False, True):
+        scrubber = LRScrubber(sweep, quiz=quiz)
+        data = scrubber.data
+        assert json.loads(json.dumps(data, allow_nan=False)) == data
+        assert data["low"] < data["high"] and (data["low"] > 0 or not data["log_axis"])
+        assert {verdict for verdict, _ in data["verdicts"]} <= {"too low", "good", "too high"}
+        assert all("nan" not in why and "inf " not in why for _, why in data["verdicts"])
+        assert pixels(scrubber.png).std() > 5
+    sweep.plot()
+
+
+def test_a_real_sweep_with_a_loss_of_0_or_below_is_shown(small_learner):
+    for loss_func in (lambda a, b: (0 * a).sum(),
+                      lambda a, b: -a.softmax(1)[torch.arange(len(b)), b].mean()):
+        learn = small_learner(loss_func=loss_func)
+        learn.freeze()
+        assert LRScrubber(sweep_lrs(learn, [1e-3, 1e-2], 1)).alt.startswith("Loss curves")
+
+
+@pytest.mark.case("widgets given the wrong thing", "says what to give")
+@pytest.mark.parametrize("wrong", [None, 3, "sweep", [1e-3]])
+def test_a_scrubber_says_what_it_wants(wrong, small_learner):
+    for given in (wrong, small_learner()):
+        with pytest.raises(ValueError, match=r"sweep must be of type Sweep; got .* Try sweep=sweep_lrs\(learn"):
+            LRScrubber(given)
+        with pytest.raises(ValueError, match="sweep must be of type Sweep"):
+            scrubber_data(given)
+
+
+@pytest.mark.parametrize("options", [{"quiz": 1}, {"quiz": "yes"}, {"start": True}, {"start": [1e-3]}, {"start": 0}])
+def test_a_scrubbers_arguments_are_checked(sweep, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        LRScrubber(sweep, **options)

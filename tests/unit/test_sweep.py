@@ -1,6 +1,7 @@
 """`sweep_lrs`: the same trainings as a Learner's alone at each learning rate, and no trace of it."""
 import contextlib
 import copy
+import itertools
 import math
 import random
 import warnings
@@ -12,6 +13,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from transfer_lessons import sweep as module
 from transfer_lessons.backbones import create_head
@@ -175,7 +177,31 @@ class SlowAdamW(torch.optim.AdamW):
         super().step(closure)
 
 
+def scheduled(groups: list[dict], lr: float) -> torch.optim.Optimizer:
+    """AdamW with a scheduler that is stepped by a hook, and a weight decay that follows it."""
+    opt = adamw(groups, lr)
+    def decay_more(opt: torch.optim.Optimizer, *_) -> None:
+        for group in opt.param_groups:
+            group["weight_decay"] = min(group["weight_decay"] + 0.1, 2.0)
+    opt.register_step_pre_hook(decay_more)
+    return opt
+
+
+def momentum_per_group(groups: list[dict], lr: float) -> torch.optim.Optimizer:
+    return adamw([{**group, "betas": betas} for group, betas in zip(groups, ((0.5, 0.9), (0.9, 0.999)), strict=True)],
+                 lr)
+
+
 OWN = {
+    "scheduler": (dict(opt_func=scheduled), False),
+    "momentum per group": (dict(opt_func=momentum_per_group), False),
+    "SGD with nesterov": (dict(opt_func=partial(torch.optim.SGD, momentum=0.9, nesterov=True)), False),
+    "SGD without momentum": (dict(opt_func=torch.optim.SGD), False),
+    "RMSprop": (dict(opt_func=torch.optim.RMSprop), False),
+    "Adam with coupled decay": (dict(opt_func=partial(torch.optim.Adam, weight_decay=0.1)), False),
+    "not foreach": (dict(opt_func=partial(torch.optim.AdamW, foreach=False)), True),
+    "fused": (dict(opt_func=partial(torch.optim.AdamW, fused=True)), True),
+    "betas of its own": (dict(opt_func=partial(adamw, betas=(0.5, 0.9))), True),
     "two weight decays": (dict(opt_func=two_decays), False),
     "two eps": (dict(opt_func=two_eps), False),
     "step hook": (dict(opt_func=with_step_hook), False),
@@ -189,6 +215,7 @@ OWN = {
 }
 
 
+@pytest.mark.case("sweeps: optimizers with per-group settings or hooks", "the learner's own curves, to 1e-4")
 @pytest.mark.parametrize("options, together", OWN.values(), ids=OWN)
 def test_an_optimizer_or_a_loss_of_ones_own_gives_the_learners_own_curves(options, together):
     def make() -> Learner:
@@ -370,7 +397,7 @@ def test_a_learner_with_augmentation_is_refused_with_the_reason(small_learner):
     ([], 1, "at least one"), (np.array([]), 1, "at least one"), ([1e-3], 0, "epochs must"),
     ([1e-3], -1, "epochs must"), ([1e-3], 1.5, "epochs must"), ([1e-3, 0.0], 1, "positive"),
     ([math.nan], 1, "positive"), ([math.inf], 1, "positive"), ([-1e-3], 1, "positive"),
-    (["1e-3"], 1, "positive"), ("1e-3", 1, "positive"), (torch.tensor([-1.0]), 1, "positive"),
+    (["1e-3"], 1, "positive"), ("1e-3", 1, "lrs must be"), (torch.tensor([-1.0]), 1, "positive"),
 ])
 def test_bad_arguments_are_refused_with_what_to_type(lrs, epochs, said):
     with pytest.raises(ValueError, match=said):
@@ -383,6 +410,73 @@ def test_a_head_of_another_width_is_refused_naming_both(hidden):
     learn.dls.vocab = ["a", "b", "c"]
     with pytest.raises(ValueError, match="must give 3 logits .* it gives 11"):
         sweep_lrs(learn, [1e-3], 1)
+
+
+@pytest.fixture
+def global_hook():
+    def clip(opt: torch.optim.Optimizer, *_) -> None:
+        for group in opt.param_groups:
+            for parameter in group["params"]:
+                parameter.data.clamp_(-0.01, 0.01)
+    handle = register_optimizer_step_post_hook(clip)
+    yield
+    handle.remove()
+
+
+@pytest.mark.case("sweeps: a hook on every optimizer, or on the layer", "the learner's own curves")
+def test_a_hook_that_no_setting_shows_is_seen_in_the_numbers(global_hook):
+    assert not trains_together(make_learner(width=64))
+    assert_as_alone(lambda: make_learner(width=64), [1e-3, 3e-2], 2)
+
+
+def test_a_hook_on_the_layer_is_seen_too():
+    def make() -> Learner:
+        learn = make_learner(width=64)
+        learn.model[-1].register_forward_hook(lambda layer, inputs, output: 3 * output)
+        return learn
+    assert not trains_together(make())
+    assert_as_alone(make, [1e-3, 3e-2], 1)
+
+
+def test_a_step_of_ones_own_on_the_learner_is_asked_for():
+    def make() -> Learner:
+        learn = make_learner(width=64)
+        own_step = type(learn).train_step
+        def twice(xb, yb):
+            own_step(learn, xb, yb)
+            return own_step(learn, xb, yb)
+        learn.train_step = twice
+        return learn
+    assert not trains_together(make())
+
+
+@pytest.mark.case("out of memory in sweep_lrs", "the advice of fit")
+def test_out_of_memory_gives_the_advice_of_fit():
+    calls = itertools.count()
+    def full(logits, targets):
+        if next(calls) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return cross_entropy(logits, targets)
+    with pytest.raises(torch.OutOfMemoryError, match=f"Out of memory in .*bs={BATCH}.*bs={BATCH // 2}"):
+        sweep_lrs(make_learner(width=64, loss_func=full), [1e-3, 1e-2], 2, suggest_funcs=())
+
+
+@pytest.mark.case("arguments of training: numpy and torch arrays as learning rates in sweep_lrs", "taken")
+@pytest.mark.parametrize("lrs", [torch.logspace(-5, 0, 6), np.logspace(-5, 0, 6), torch.logspace(-5, 0, 6)[None],
+                                 (10.0 ** p for p in range(-5, 1)), iter(torch.logspace(-5, 0, 6)), range(1, 7)])
+def test_arrays_tensors_and_generators_of_learning_rates_are_taken(lrs):
+    swept = sweep_lrs(make_learner(width=64), lrs, np.int64(1), suggest_funcs=())
+    assert len(swept.lrs) == 6 and all(type(lr) is float for lr in swept.lrs)
+
+
+@pytest.mark.parametrize("options", [
+    {"learn": None}, {"learn": 3}, {"lrs": None}, {"lrs": "1e-3"}, {"lrs": {}}, {"lrs": []}, {"lrs": [None]},
+    {"lrs": [1e-3, math.nan]}, {"epochs": 1.5}, {"suggest_funcs": 3}, {"suggest_funcs": [3]}, {"div": 0},
+    {"div_final": "x"}, {"pct_start": 2}, {"moms": 0.9}, {"moms": (1, 2)}], ids=str)
+def test_every_argument_is_checked_before_anything_runs(options):
+    learn = make_learner(width=64, loss_func=lambda *_: pytest.fail("it ran"))
+    with pytest.raises(ValueError):
+        sweep_lrs(**{"learn": learn, "lrs": [1e-3], "epochs": 1, **options})
 
 
 def made_by_hand(**changes) -> Sweep:

@@ -100,8 +100,9 @@ def test_accuracy_and_error_rate_count_exactly():
 
 @pytest.mark.parametrize("metrics, names", [
     (error_rate, ["error_rate"]), ([], []), (None, []), ([accuracy, error_rate], ["accuracy", "error_rate"]),
-    (partial(torch.nn.functional.cross_entropy, label_smoothing=0.1), ["partial"]),
-], ids=["one", "empty", "none", "two", "partial"])
+    (partial(torch.nn.functional.cross_entropy, label_smoothing=0.1), ["cross_entropy"]),
+    ((metric for metric in [accuracy]), ["accuracy"]),
+], ids=["one", "empty", "none", "two", "partial", "generator"])
 def test_metrics_are_one_or_several_functions_and_name_the_columns(small_learner, metrics, names):
     learn = small_learner(metrics=metrics)
     learn.fit(1, 1e-3)
@@ -167,10 +168,10 @@ def test_a_step_reads_from_the_device_once(small_learner, monkeypatch):
 # Arguments
 
 @pytest.mark.parametrize("options, message", [
-    ({"metrics": "accuracy"}, "must be a function; got 'a'"),
+    ({"metrics": "accuracy"}, "metrics must be a function; got 'accuracy'. Try metrics=error_rate"),
     ({"metrics": [error_rate, None]}, "must be a function; got None"),
     ({"opt_func": 1e-3}, "must be a function; got 0.001"),
-    ({"loss_func": nn.CrossEntropyLoss}, r"got the class CrossEntropyLoss. Try CrossEntropyLoss\(\)"),
+    ({"loss_func": nn.CrossEntropyLoss}, r"the class CrossEntropyLoss. Try loss_func=CrossEntropyLoss\(\)"),
 ])
 def test_what_cannot_be_called_is_refused_before_a_step(small_learner, options, message):
     learn = small_learner()
@@ -197,7 +198,7 @@ def test_cycles_that_are_none_are_refused(small_learner, cycles):
 
 @pytest.mark.parametrize("start", [3, -1, 1.5])
 def test_a_start_beyond_the_epochs_is_refused(small_learner, start):
-    with pytest.raises(ValueError, match=f"start_epoch must be the number of epochs done, 0 to 2; got {start}"):
+    with pytest.raises(ValueError, match=f"start_epoch must be .*; got {start}. Try start_epoch=0"):
         small_learner().fit(3, 1e-3, start_epoch=start)
 
 
@@ -238,9 +239,9 @@ def test_a_head_that_does_not_fit_the_classes_is_named_before_any_step(small_lea
 # A loss that is not finite
 
 class Injected:
-    """The loss function, whose result at one step is replaced."""
+    """The loss function, whose result at one step is replaced; it is tried once before the first."""
     def __init__(self, step, change):
-        self.step, self.change, self.calls = step, change, 0
+        self.step, self.change, self.calls = step, change, -1
 
     def __call__(self, logits, targets):
         loss, self.calls = cross_entropy(logits, targets), self.calls + 1
@@ -272,7 +273,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_does_harm(
     assert ("gradient" in message) == (change == "gradient")
     changing = ("order", "random", "modes")
     after = state_of(learn)
-    assert_same({key: value for key, value in states[step].items() if key not in changing},
+    assert_same({key: value for key, value in states[1 + step].items() if key not in changing},
                 {key: value for key, value in after.items() if key not in changing})
     assert_in_order(learn, modes)
     assert len(learn.recorder.losses) == step and not learn.recorder.history
@@ -322,7 +323,7 @@ def test_whatever_the_learning_rate_all_weights_and_statistics_end_finite(small_
 # Ctrl-C
 
 class Hooks:
-    """Raises an error at the n-th call of one place in training."""
+    """Raises an error at the n-th call of one place in training; 1 + is the trial before it."""
     def __init__(self, learn, monkeypatch, error):
         self.learn, self.monkeypatch, self.error = learn, monkeypatch, error
 
@@ -336,10 +337,10 @@ class Hooks:
         self.monkeypatch.setattr(owner, name, raising)
 
     def forward(self):
-        self.before(self.learn.model[0][3], "forward", 8)  # inside the network, in mid-batch
+        self.before(self.learn.model[0][3], "forward", 1 + 8)  # inside the network, in mid-batch
 
     def loss_func(self):
-        self.before(self.learn, "loss_func", 6)
+        self.before(self.learn, "loss_func", 1 + 6)
 
     def backward(self):
         self.before(torch.Tensor, "backward", 6)
@@ -359,10 +360,10 @@ class Hooks:
         self.before(torch.optim.Optimizer, "zero_grad", 6)
 
     def loader(self):
-        self.before(ImageLoader, "after_batch", 4 + 2 + 2)
+        self.before(ImageLoader, "after_batch", 1 + 4 + 2 + 2)
 
     def next_epoch(self):
-        self.before(ImageLoader, "__iter__", 3)
+        self.before(ImageLoader, "__iter__", 1 + 3)
 
     def recorder(self):
         self.before(Recorder, "end_step", 6)
@@ -374,13 +375,13 @@ class Hooks:
         self.before(Learner, "get_logits", 2)
 
     def validation_batch(self):
-        self.before(ImageLoader, "after_batch", 4 + 2 + 4 + 1)
+        self.before(ImageLoader, "after_batch", 1 + 4 + 2 + 4 + 1)
 
     def metric(self):
         original, calls = self.learn.metrics[0], []
         def error_rate(logits, targets):
             calls.append(1)
-            if len(calls) == 2:
+            if len(calls) == 1 + 2:
                 raise self.error
             return original(logits, targets)
         self.learn.metrics = [error_rate]
