@@ -57,9 +57,8 @@ def run(folder: str | os.PathLike, seed: int = 42) -> None:
     import torch
 
     from transfer_lessons.arguments import check_count
-    from transfer_lessons.core import default_device, describe_error
+    from transfer_lessons.core import default_device
     from transfer_lessons.datasets import icons
-    from transfer_lessons.interpretation import ClassificationInterpretation
     from transfer_lessons.learner import vision_learner
     from transfer_lessons.lr_finder import LRFind  # noqa: F401  adds lr_find to Learner
 
@@ -72,6 +71,13 @@ def run(folder: str | os.PathLike, seed: int = 42) -> None:
           f"{len(dls.vocab)} classes (OpenMoji, CC BY-SA 4.0)")
     save_plot(dls.show_batch, folder / "batch.png")
     learn = vision_learner(dls, hidden=None)
+    train_in_two_steps(learn, folder, n_valid)
+    show_mistakes(learn, folder)
+
+
+def train_in_two_steps(learn: Any, folder: Path, n_valid: int) -> None:
+    """Ask for a learning rate, train the head, then the later half of the body too."""
+    from transfer_lessons.core import describe_error
 
     print("== Which learning rate for the new head? Trying 100, then restoring everything")
     found = learn.lr_find()
@@ -91,6 +97,11 @@ def run(folder: str | os.PathLike, seed: int = 42) -> None:
     print("   error rate fine-tuned", describe_error(round(tuned * n_valid), n_valid))
     save_plot(learn.recorder.plot_loss, folder / "loss.png")
     save_plot(learn.recorder.plot_sched, folder / "schedule.png")
+
+
+def show_mistakes(learn: Any, folder: Path) -> None:
+    """Print and draw where a trained learner goes wrong, and save its model."""
+    from transfer_lessons.interpretation import ClassificationInterpretation
 
     print("== Where it still goes wrong")
     interp = ClassificationInterpretation.from_learner(learn)

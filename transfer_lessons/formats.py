@@ -91,9 +91,10 @@ def reason_and_fix(error: Exception, start: bytes) -> tuple[str, str]:
     if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return "this is a web page, not an image", again
     if not isinstance(error, UnidentifiedImageError):
-        return f"damaged ({error})", convert if kind == "TIFF" else again
+        return f"damaged ({error})", convert if kind in ("TIFF", *PLUG_INS) else again
     if kind in PLUG_INS and not has_plug_in(kind):
-        return f"{kind} images need one more package", f"pip install {PLUG_INS[kind]}"
+        name = "HEIC" if kind == "HEIF" else kind
+        return f"Pillow reads {name} photos with a plug-in", f"pip install {PLUG_INS[kind]}"
     if kind in FORMATS or kind in PLUG_INS:
         return f"Pillow cannot read this {kind} file: damaged, or of a rare kind", convert
     return f"not an image, or none of {', '.join(FORMATS)}", convert if kind else again

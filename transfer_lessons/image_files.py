@@ -205,6 +205,8 @@ def _from_pixels(source: Any, name: str) -> Image.Image:
     """Make an image of pixels in memory."""
     if isinstance(source, Tensor):
         source = source.detach().cpu()
+        if source.ndim == 3 and source.shape[0] in (1, 3, 4):
+            source = source.permute(1, 2, 0)  # colours first, as everywhere in PyTorch
         source = (source.float() if source.is_floating_point() else source).numpy()
     image = image_from_array(source, name) if isinstance(source, np.ndarray) else source
     _check_size(image, name)

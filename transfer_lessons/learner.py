@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from fastcore.basics import patch
+from torchvision.models import WeightsEnum
 
 from . import freezing
 from . import predictions  # noqa: F401  it adds methods to Learner
@@ -59,24 +60,28 @@ def unfreeze(self: Learner) -> None:
 # %% ../nbs/u10_learner.ipynb #f33a3cc2
 def vision_learner(dls: ImageDataLoaders, arch: Arch = DEFAULT_ARCH,
                    metrics: Callable | Iterable[Callable] | None = error_rate,
-                   pretrained: bool = True, hidden: int | None = 512, **options: Any) -> Learner:
+                   pretrained: bool | WeightsEnum | str = True, hidden: int | None = 512,
+                   **options: Any) -> Learner:
     """A learner with a pretrained, frozen body and a new head.
 
     Args:
         dls: training and validation images; the head gets an output for each of their classes
         arch: a timm name, or a torchvision function
         metrics: functions of logits and targets, one or several
-        pretrained: take weights trained on ImageNet, and freeze the body
+        pretrained: take weights trained on ImageNet, and freeze the body; of a torchvision
+            function also one of its weights, such as ResNet34_Weights.IMAGENET1K_V1
         hidden: width of the head's hidden layer; None makes the head one linear layer
         **options: of `Learner`
 
     Raises:
-        ValueError: for bad arguments, before weights are downloaded
+        ValueError: for bad arguments, before weights are downloaded, and for a network that
+            cannot process images of the loaders' size
     """
     check_loaders(dls)
-    pretrained = check_flag("pretrained", pretrained)
+    if not isinstance(pretrained, WeightsEnum | str):
+        pretrained = check_flag("pretrained", pretrained)
     check_options("options", options, list(inspect.signature(Learner).parameters)[2:])
-    model = vision_model(arch, len(dls.vocab), pretrained, hidden)
+    model = vision_model(arch, len(dls.vocab), pretrained, hidden, dls.size)
     learn = Learner(dls, model, metrics=metrics, **options)
     learn.freeze_to(-1 if pretrained else 0)
     return learn

@@ -29,20 +29,24 @@ class ImageError(ValueError):
         self.fix = fix
 
 # %% ../nbs/u1b_pixels.ipynb #c57ee2ac
-FEW_LEVELS = 64
+FEW_LEVELS = 100
 
-def _range(values: np.ndarray) -> tuple[float, float]:
-    """Which numbers are black and white: no pixel says so, but depth and extremes do."""
+def _range(values: np.ndarray) -> tuple[float, float, bool]:
+    """Which numbers are black and white, and whether a convention says so, not the extremes."""
     low = float(values.min())
     high = float(values.max())
-    if low < 0:
-        return low, high
-    if values.dtype.kind == "f":
-        return 0, max(1, high)
-    if values.dtype.itemsize == 2:  # cameras write 10, 12 or 14 bits into 16
-        bits = max(8, int(high).bit_length())
-        return 0, 2 ** (16 if bits > 14 else bits) - 1
-    return 0, max(255, high)
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        return 0, 1, True
+    if values.dtype.kind != "f" and low >= 0 and high < 2**16:
+        bits = max(8, int(high).bit_length())  # cameras write 10, 12 or 14 bits into 16
+        return 0, 2**bits - 1, True
+    return low, high, False
+
+def _common_range(values: np.ndarray) -> tuple[float, float]:
+    """Between which numbers 99 % of the pixels lie."""
+    low = np.percentile(values, 0.5, method="higher")
+    high = np.percentile(values, 99.5, method="lower")
+    return float(low), float(high)
 
 def _between(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Scale numbers so that `low` becomes 0 and `high` 255; clip what is beyond."""
@@ -50,11 +54,8 @@ def _between(values: np.ndarray, low: float, high: float) -> np.ndarray:
     scaled = (wide - low) * (255 / ((high - low) or 1))
     return np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)
 
-def _n_levels(levels: np.ndarray) -> int:
-    return int(np.count_nonzero(np.bincount(levels.ravel(), minlength=256)))
-
 def scale_levels(values: np.ndarray, name: str = "an image in memory") -> np.ndarray:
-    """Scale numbers of any depth to 256 levels; warn where pixels had to be clipped.
+    """Scale numbers of any depth to 256 levels; warn where pixels are clipped or levels are lost.
 
     Args:
         values: whole numbers or fractions, of any shape
@@ -66,20 +67,27 @@ def scale_levels(values: np.ndarray, name: str = "an image in memory") -> np.nda
     Raises:
         ImageError: where no pixel is a finite number
     """
-    finite = np.isfinite(values)
-    if not finite.any():
+    finite = values[np.isfinite(values)]
+    if not finite.size:
         raise ImageError(name, "no pixel is a finite number", "Export it again from its source")
+    if finite.size < values.size:
+        warn_caller(f"{name}: {values.size - finite.size} pixels are NaN or infinite; they become "
+                    "black, or white where they are +infinite.")
+    low, high, is_convention = _range(finite)
+    sample = finite[::1 + finite.size // 2**16]
+    if not is_convention:
+        common_low, common_high = _common_range(sample)
+        is_squeezed = FEW_LEVELS * (high - low) > 256 * (common_high - common_low)
+        if is_squeezed and len(np.unique(sample)) > FEW_LEVELS:
+            warn_caller(f"{name}: some pixels, from {low:g} to {high:g}, are far out of the range "
+                        f"of the others, {common_low:g} to {common_high:g}; they are clipped.")
+            low, high = common_low, common_high
     with np.errstate(over="ignore", invalid="ignore"):
-        levels = _between(values, *_range(values[finite]))
-        if not finite.all():
-            warn_caller(f"{name}: {values.size - finite.sum()} pixels are NaN or infinite; they "
-                        "become black, or white where they are +infinite.")
-        sample = values[finite][::1 + values.size // 2**16]
-        if _n_levels(levels) < FEW_LEVELS and len(np.unique(sample)) > 4 * _n_levels(levels):
-            low, high = np.percentile(sample, [1, 99])
-            levels = _between(values, float(low), float(high))
-            warn_caller(f"{name}: some pixels are far out of the range of the others, which is "
-                        f"{low:g} to {high:g}; they are clipped. Check them.")
+        levels = _between(values, low, high)
+    n_levels = np.count_nonzero(np.bincount(levels.ravel(), minlength=256))
+    if n_levels < FEW_LEVELS and len(np.unique(sample)) > 4 * n_levels:
+        warn_caller(f"{name}: only {n_levels} of 256 grey levels are left. Scale its numbers so "
+                    f"that they fill {low:g} to {high:g}.")
     return levels
 
 # %% ../nbs/u1b_pixels.ipynb #12e2a680
@@ -149,7 +157,7 @@ def to_rgb(image: Image.Image, name: str = "an image in memory") -> Image.Image:
         turned = _grey_levels(turned, image, name)
     elif is_deep:  # Pillow keeps the upper 8 of 16 bits
         brightest = max(np.ravel(turned.convert("RGB").getextrema()))
-        if brightest < FEW_LEVELS:
+        if brightest < 64:
             warn_caller(f"{name}: 16 bits per colour, but only the lowest are used, so {brightest} "
                         "of 255 is its brightest level. Multiply its numbers, and save it again.")
     if {"A", "a"} & set(turned.getbands()) or "transparency" in turned.info:

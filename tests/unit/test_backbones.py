@@ -39,6 +39,8 @@ from transfer_lessons.backbones import (
     n_features,
     vision_model,
 )
+from transfer_lessons.learner import vision_learner
+from transfer_lessons.loaders import ImageDataLoaders
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -266,6 +268,24 @@ def test_a_whole_vision_transformer_says_the_size_it_takes():
     check_input_size(network, 224)
     with pytest.raises(ValueError, match="128 x 128 pixels .*it takes 224 x 224"):
         check_input_size(network, 128)
+
+
+@pytest.mark.case("networks of one input size: vision_learner", "refused before training, with the size to give")
+def test_a_learner_of_images_of_another_size_is_refused(drawings):
+    dls = ImageDataLoaders(*drawings, size=128, bs=8, augment=False, device="cpu")
+    with pytest.raises(ValueError, match="it takes 224 x 224. Make the loaders with size=224"):
+        vision_learner(dls, "gcvit_xxtiny", pretrained=False)
+
+
+def test_a_learner_takes_the_weights_of_an_enum_and_freezes_its_body(drawings, empty_caches):
+    tensors = resnet18().state_dict()
+    folder = empty_caches / "torch" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(tensors, folder / "resnet18-f37072fd.pth")
+    dls = ImageDataLoaders(*drawings, size=32, bs=8, augment=False, device="cpu")
+    learn = vision_learner(dls, resnet18, pretrained=ResNet18_Weights.IMAGENET1K_V1)
+    assert torch.equal(learn.model[0][1][0].weight, tensors["conv1.weight"])
+    assert not any(parameter.requires_grad for parameter in learn.model[0].parameters())
 
 
 def test_a_network_of_its_one_input_size_is_made():
