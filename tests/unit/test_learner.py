@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from ours import ours
 from torch import nn
 from torch.testing import assert_close
-from torchvision.models import ResNet18_Weights, resnet18, shufflenet_v2_x0_5
+from torchvision.models import ResNet34_Weights, resnet18, shufflenet_v2_x0_5
 
 from transfer_lessons import fine_tuning  # noqa: F401  adds fine_tune to Learner
 from transfer_lessons import predictions as module
@@ -160,10 +160,10 @@ def test_batches_of_ones_own_are_predicted(small_learner):
     assert learn.validate(batches) == pytest.approx(learn.validate())
 
 
-@pytest.mark.case("names promised, and carried over from fastai", "pretrained is a flag, not weights")
+@pytest.mark.case("names promised, and carried over from fastai", "pretrained is a flag or weights, no text")
 @pytest.mark.parametrize("options, message", [
-    ({"pretrained": ResNet18_Weights.DEFAULT}, "pretrained must be True or False; got .*Try pretrained=True"),
-    ({"pretrained": "imagenet"}, "pretrained must be True or False"),
+    ({"pretrained": ResNet34_Weights.DEFAULT}, "pretrained must be True, False, or weights of resnet18"),
+    ({"pretrained": "imagenet"}, "pretrained must be True, False, or weights of resnet18"),
     ({"metrix": error_rate}, "has no option 'metrix'.*Did you mean"),
     ({"metrics": 5}, "metrics must be a list"), ({"path": 5}, "path must be a path")])
 def test_arguments_of_vision_learner_are_named(small_learner, options, message):
