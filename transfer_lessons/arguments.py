@@ -260,8 +260,9 @@ def check_figsize(name: str, value: Any) -> tuple[float, float] | None:
         return None
     is_row = isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1
     sides = [_real(side) for side in value] if is_row else []
-    if len(sides) != 2 or not all(side is not None and 0.5 <= side <= 100 for side in sides):
+    sizes = [side for side in sides if side is not None and 0.5 <= side <= 100]
+    if len(sides) != 2 or len(sizes) != 2:
         raise ValueError(f"{name} must be width and height in inches, 0.5 to 100 each; "
                          f"got {shown(value)}. Try {name}=(8, 6).")
-    width, height = sides
+    width, height = sizes
     return width, height

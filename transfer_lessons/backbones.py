@@ -39,7 +39,7 @@ from .data import Normalize
 from .weights import file_from_hub, file_from_url, torchvision_weights
 
 # %% ../nbs/04_backbones.ipynb #578246c2
-def _timm_network(name: str, pretrained: bool) -> nn.Module:
+def _timm_network(name: str, pretrained: bool | WeightsEnum | str) -> nn.Module:
     """A timm network without pooling and classifier."""
     if isinstance(pretrained, WeightsEnum):
         raise ValueError(f"pretrained={pretrained} are weights of torchvision, and {name!r} is a "

@@ -49,8 +49,8 @@ def checked_curve(lrs: Any, losses: Any, at_least: int = 2,
         raise ValueError(f"lrs must be in increasing order, each once; got {shown(lrs)}. "
                          "Try np.geomspace(1e-7, 10, 100).")
     for place, loss in enumerate(losses):
-        is_number = isinstance(loss, numbers.Real) and (abs(loss) < math.inf or not finite)
-        if not is_number:
+        is_number = isinstance(loss, numbers.Real)
+        if not is_number or finite and not math.isfinite(loss):
             raise ValueError(f"losses must be finite numbers; got {shown(loss)} at place {place}. "
                              f"Try lrs[:{place}] and losses[:{place}].")
     return lrs, [float(loss) for loss in losses]

@@ -11,6 +11,7 @@ import inspect
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -114,8 +115,7 @@ def _takes_reduction(function: Callable) -> bool:
     except (TypeError, ValueError):  # of a function that is not Python's
         return False
 
-def losses_per_image(loss_func: Callable[[Tensor, Tensor], Tensor], logits: Tensor,
-                     targets: Tensor) -> Tensor:
+def losses_per_image(loss_func: Callable[..., Tensor], logits: Tensor, targets: Tensor) -> Tensor:
     """The loss of each image, by a loss function that gives the mean of many.
 
     Args:
@@ -126,10 +126,10 @@ def losses_per_image(loss_func: Callable[[Tensor, Tensor], Tensor], logits: Tens
     Returns:
         [N], float
     """
-    each: Callable | None = None
+    each: Any = None  # a loss of any kind
     if hasattr(loss_func, "reduction"):
         each = copy.copy(loss_func)
-        each.reduction = "none"  # type: ignore[attr-defined]
+        each.reduction = "none"
     elif _takes_reduction(loss_func):
         each = partial(loss_func, reduction="none")
     if each is not None:

@@ -104,7 +104,7 @@ def _check_fit(logits: Tensor, targets: Tensor, dataset: ImageDataset, n_classes
 def _takes_reduction(function: Callable) -> bool:
     """Whether a function has an argument called `reduction`."""
 
-def losses_per_image(loss_func: Callable[[Tensor, Tensor], Tensor], logits: Tensor, targets: Tensor) -> Tensor:
+def losses_per_image(loss_func: Callable[..., Tensor], logits: Tensor, targets: Tensor) -> Tensor:
     """The loss of each image, by a loss function that gives the mean of many.
 
     Args:

@@ -156,7 +156,7 @@ def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2*
         OSError: where the files cannot be written, before the body runs
     """
     n_views = _checked_views(views, self.dls.train.augment)
-    max_memory = check_number("max_memory", max_memory, low=0, suggestion=2 * 2**30)
+    memory = check_number("max_memory", max_memory, low=0, suggestion=2 * 2**30)
     store = None if folder is None else as_path("folder", folder)
     two_images = copy.copy(self.dls.valid)
     two_images.bs = 2
@@ -166,7 +166,7 @@ def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2*
     body = FrozenBody(frozen)
     dls = copy.copy(self.dls)
     n_rows = n_views * len(dls.train.dataset) + len(dls.valid.dataset)
-    if n_rows * _bytes_per_image(body, xb) > max_memory:
+    if n_rows * _bytes_per_image(body, xb) > memory:
         store = store or cache_folder() / "activations"
         check_can_write(store)
     else:

@@ -37,10 +37,10 @@ def linear(progress: float, start: float, end: float) -> float:
         the value at this progress
 
     Raises:
-        ValueError: if progress is outside 0 to 1
+        ValueError: if progress is outside 0 to 1, or start or end is no finite number
     """
     done = _checked_progress(progress)
-    return start * (1 - done) + end * done
+    return check_number("start", start) * (1 - done) + check_number("end", end) * done
 
 # %% ../nbs/07_schedules.ipynb #716e508d
 def plot_schedule(schedule: Callable[[float], float], *, steps: int = 200,

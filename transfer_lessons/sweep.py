@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from .arguments import as_list, check_count, check_type, plain
 from .core import Progress, rng_states
-from .curves import check_suggest_funcs
+from .curves import Suggestion, check_suggest_funcs
 from .freezing import LayerGroup, spread_lrs, train_mode
 from .learner import Learner, error_rate, generators
 from .losses import cross_entropy
-from .lr_finder import SUGGEST_FUNCS, Suggestion, temporary_copy
+from .lr_finder import SUGGEST_FUNCS, temporary_copy
 from .optim import adamw, n_layer_groups, set_hyperparams
 from .precompute import PrecomputedLearner
 from .schedules import one_cycle, one_cycle_momentum
@@ -108,7 +108,8 @@ def _train_together(learn: Learner, lrs: list[float], schedule: Schedule,
 # %% ../nbs/13_lr_sweep.ipynb #7bbd9bf7
 def _only_linear(model: nn.Module) -> nn.Linear | None:
     """The linear layer that is all of a model; None for any other model."""
-    while type(model) in (nn.Sequential, LayerGroup) and len(model) == 1:
+    plain_types = (nn.Sequential, LayerGroup)  # whose forward is known
+    while isinstance(model, plain_types) and type(model) in plain_types and len(model) == 1:
         model = model[0]
     if type(model) is nn.Linear and model.bias is not None:
         return model
@@ -206,7 +207,7 @@ def _sorted_lrs(lrs: Any) -> list[float]:
     lrs = plain(lrs)
     if isinstance(lrs, Tensor | np.ndarray):
         lrs = lrs.reshape(-1)
-    values = [lrs] if isinstance(lrs, numbers.Number) else as_list("lrs", lrs)
+    values: list[Any] = [lrs] if isinstance(lrs, numbers.Number) else as_list("lrs", lrs)
     if not values:
         raise ValueError("lrs must hold at least one learning rate; got none. Try lrs=[1e-2].")
     return sorted(set(spread_lrs(values, len(values))))
