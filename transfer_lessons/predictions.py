@@ -59,6 +59,7 @@ def get_preds(self: Learner, dl: Any = None) -> tuple[Tensor, Any]:
     logits, targets = self.get_logits(dl)
     return decode(logits, self.loss_func), targets
 
+# %% ../nbs/u10b_predictions.ipynb #159e6cb4
 @patch
 def test_dl(self: Learner, files: Any, labels: Any = None) -> ImageLoader:
     """Make a loader of other images for `get_preds` and `validate`: in order, not augmented.
