@@ -75,13 +75,15 @@ def test_a_notebook_written_for_fastai_runs_unchanged(tmp_path):
 def test_fine_tuning_photographs_beats_the_frozen_body():
     folders = sorted(folder for folder in PHOTOGRAPHS.iterdir() if folder.is_dir())
     files = [file for folder in folders for file in get_image_files(folder)[:120]]
-    dls = ImageDataLoaders.from_files(files, [file.parent.name for file in files], size=96, bs=16,
-                                      valid_pct=0.25)
-    torch.manual_seed(0)
-    learn = vision_learner(dls, hidden=None)
-    learn.fit_one_cycle(2, 5e-3)
-    frozen_loss, _ = learn.validate()
-    learn.freeze_to(-2)
-    learn.fit_one_cycle(4, slice(5e-4, 2e-3))
-    loss, _ = learn.validate()  # the error rate of 150 images is too coarse to tell
-    assert loss < 0.93 * frozen_loss
+    labels = [file.parent.name for file in files]
+    frozen, tuned = 0.0, 0.0  # losses: the error rate of 150 images is too coarse to tell
+    for seed in range(3):  # of the split: one alone can go either way
+        dls = ImageDataLoaders.from_files(files, labels, size=96, bs=16, valid_pct=0.25, seed=seed)
+        torch.manual_seed(0)
+        learn = vision_learner(dls, hidden=None)
+        learn.fit_one_cycle(2, 5e-3)
+        frozen += learn.validate()[0]
+        learn.freeze_to(-2)
+        learn.fit_one_cycle(4, slice(5e-4, 2e-3))
+        tuned += learn.validate()[0]
+    assert tuned < 0.95 * frozen
