@@ -3,9 +3,9 @@ from torchvision.models import resnet18, resnet34, resnet50
 
 from . import fine_tuning, precompute  # noqa: F401  they add methods to Learner
 from .backbones import create_body, create_head, vision_model
+from .copies import list_near_copies
 from .core import default_device, describe_error, paired_comparison, show_images, wilson_interval
 from .data import Normalize, augment_batch, square
-from .loaders import ImageDataLoaders
 from .datasets import flowers, icons, pets, solar
 from .explorers import Explorer
 from .freezing import (
@@ -15,6 +15,7 @@ from .image_files import get_image_files, load_image, scan
 from .interpretation import ClassificationInterpretation
 from .learner import Learner, accuracy, cnn_learner, error_rate, vision_learner
 from .live import LossCurves
+from .loaders import ImageDataLoaders
 from .losses import binary_cross_entropy, cross_entropy, log_softmax, nll, sigmoid, softmax
 from .lr_finder import minimum, slide, steep, valley
 from .optim import adamw
@@ -31,9 +32,10 @@ __all__ = [
     "augment_batch", "binary_cross_entropy", "cnn_learner", "cosine", "create_body",
     "create_head", "cross_entropy", "default_device", "describe_error", "error_rate",
     "exponential", "flowers", "freeze", "freeze_table", "freeze_to", "get_image_files", "icons",
-    "layer_groups", "linear", "load_image", "log_softmax", "minimum", "n_parameters", "nll",
-    "one_cycle", "one_cycle_momentum", "paired_comparison", "pets", "plot_schedule", "resnet18",
-    "resnet34", "resnet50", "scan", "sgdr", "sgdr_epochs", "show_images", "sigmoid", "slide",
-    "softmax", "solar", "spread_lrs", "square", "steep", "sweep_lrs", "train_mode", "unfreeze",
-    "valley", "vision_learner", "vision_model", "wilson_interval",
+    "layer_groups", "linear", "list_near_copies", "load_image", "log_softmax", "minimum",
+    "n_parameters", "nll", "one_cycle", "one_cycle_momentum", "paired_comparison", "pets",
+    "plot_schedule", "resnet18", "resnet34", "resnet50", "scan", "sgdr", "sgdr_epochs",
+    "show_images", "sigmoid", "slide", "softmax", "solar", "spread_lrs", "square", "steep",
+    "sweep_lrs", "train_mode", "unfreeze", "valley", "vision_learner", "vision_model",
+    "wilson_interval",
 ]

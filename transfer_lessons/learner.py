@@ -74,14 +74,13 @@ def vision_learner(dls: ImageDataLoaders, arch: Arch = DEFAULT_ARCH,
         **options: of `Learner`
 
     Raises:
-        ValueError: for bad arguments, before weights are downloaded, and for a network that
-            cannot process images of the loaders' size
+        ValueError: for bad arguments, before weights are downloaded
     """
     check_loaders(dls)
     if not isinstance(pretrained, WeightsEnum | str):
         pretrained = check_flag("pretrained", pretrained)
     check_options("options", options, list(inspect.signature(Learner).parameters)[2:])
-    model = vision_model(arch, len(dls.vocab), pretrained, hidden, dls.size)
+    model = vision_model(arch, len(dls.vocab), pretrained, hidden)
     learn = Learner(dls, model, metrics=metrics, **options)
     learn.freeze_to(-1 if pretrained else 0)
     return learn

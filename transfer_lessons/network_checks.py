@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .arguments import shown
+from .backbones import working_size
 from .training_checks import is_of_the_device
 
 # %% ../nbs/u9b_network_checks.ipynb #49d045bc
@@ -70,8 +71,11 @@ def _model_advice(model: nn.Module, xb: Tensor, error: Exception) -> str:
     if convolutions and xb.ndim == 4 and convolutions[0].in_channels != xb.shape[1]:
         return (f"Its first convolution takes {convolutions[0].in_channels} channels, images have "
                 f"{xb.shape[1]}. Try in_chans={xb.shape[1]} where timm makes it.")
-    return ("If it takes images of one size only, make the loaders with that size, such as "
-            "size=224.")
+    fits = working_size(model) if xb.ndim == 4 else None
+    if fits is not None:
+        return (f"It can process images of {fits} x {fits} pixels: make the loaders with "
+                f"size={fits}.")
+    return "Try learn.model on one batch: learn.model(learn.dls.one_batch()[0])."
 
 def _no_tensor(outputs: Any) -> str:
     """What a model returned instead of logits, and how to get at them."""

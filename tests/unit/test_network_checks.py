@@ -74,7 +74,7 @@ def test_what_a_network_returns_is_named(small_learner, state_of, assert_same, w
     (lambda: small_model().half(), "parameters are torch.float16.*learn.model.float()"),
     (lambda: small_model().double(), "parameters are torch.float64"),
     (lambda: timm.create_model("test_efficientnet", num_classes=3, in_chans=1), "takes 1 channels, images have 3"),
-    (lambda: VisionTransformer(32, 8, 1, 1, 8, 8, num_classes=3), "images of one size only.*size=224"),
+    (lambda: VisionTransformer(32, 8, 1, 1, 8, 8, num_classes=3), "images of 32 x 32 pixels: make the loaders with size=32"),
     (lambda: googlenet(num_classes=3, init_weights=False, aux_logits=True), "."),
 ])
 def test_a_network_that_cannot_take_the_images_is_named(small_learner, state_of, assert_same, model, message):
