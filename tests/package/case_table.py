@@ -35,7 +35,8 @@ def table() -> str:
     tests: dict[tuple[str, str], list[str]] = {}
     for file in sorted(ROOT.glob("tests/**/test_*.py")):
         for name, behaviour, test in cases(file):
-            name, behaviour = (html.escape(text).replace("|", "&#124;") for text in (name, behaviour))
+            name, behaviour = (html.escape(text, quote=False).replace("|", "&#124;")
+                               for text in (name, behaviour))
             place = f"[{test.removeprefix('test_')}]({file.relative_to(ROOT / 'tests').as_posix()})"
             tests.setdefault((name, behaviour), []).append(place)
     rows = [f"| {name} | {behaviour} | {'<br>'.join(places)} |"
