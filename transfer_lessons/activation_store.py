@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from .arguments import check_count
+from .arguments import check_count, shown
 
 # %% ../nbs/u5_activation_store.ipynb #717af928
 def to_memory(batches: Iterable[Tensor], n: int) -> Tensor:
@@ -26,15 +26,25 @@ def to_memory(batches: Iterable[Tensor], n: int) -> Tensor:
 
     Raises:
         ValueError: where the batches have more or fewer rows than n
+        MemoryError: where they do not fit
     """
     stored = torch.empty(0)
     n_stored = 0
     for batch in _counted(batches, n):
         if n_stored == 0:
-            stored = batch.new_empty(n, *batch.shape[1:])
+            stored = _room_for(n, batch)
         stored[n_stored:n_stored + len(batch)] = batch
         n_stored += len(batch)
     return stored
+
+def _room_for(n: int, batch: Tensor) -> Tensor:
+    """An empty tensor for n rows like those of a batch."""
+    try:
+        return batch.new_empty(n, *batch.shape[1:])
+    except (RuntimeError, TypeError) as error:  # of the device; a number too large
+        raise MemoryError(f"{n} rows of {list(batch.shape[1:])} values do not fit into memory "
+                          f"({shown(str(error))}). Try learn.precompute(max_memory=2**30), which "
+                          "keeps them in a file.") from None
 
 def _counted(batches: Iterable[Tensor], n: int) -> Iterator[Tensor]:
     """The same batches; raises `ValueError` unless they have n rows together."""

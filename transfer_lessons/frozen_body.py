@@ -14,7 +14,7 @@ import torch
 from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
-from .arguments import check_count, check_type
+from .arguments import check_count, check_seed, check_type
 from .core import preserve_training_mode
 from .freezing import LayerGroup, n_parameters, train_mode
 
@@ -151,7 +151,7 @@ def activations(self: FrozenBody, dl: ImageLoader, views: int = 1,
     """
     check_type("dl", dl, ImageLoader, "learn.dls.valid")
     views = check_count("views", views)
-    seed = check_count("seed", seed, minimum=0, suggestion=0)
+    seed = check_seed("seed", seed)
     in_order = copy.copy(dl)
     in_order.generator = None
     progress = Progress()
@@ -160,7 +160,7 @@ def activations(self: FrozenBody, dl: ImageLoader, views: int = 1,
         with preserve_training_mode(self.body), torch.random.fork_rng(devices=[]):
             self.body.eval()
             for view in range(views):
-                torch.default_generator.manual_seed(seed + view)
+                torch.default_generator.manual_seed((seed + view) % 2**63)
                 for xb, _ in in_order:
                     yield self.body(xb).float().cpu()
                     progress.step()

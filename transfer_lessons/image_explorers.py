@@ -21,7 +21,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from .arguments import check_count, check_type
+from .arguments import check_count, check_seed, check_type
 from .core import plot_png
 from .data import augment_batch
 from .loaders import ImageDataLoaders
@@ -44,7 +44,7 @@ def augmented_views(image: Tensor, n: int = 8, seed: int = 0, **options: Any) ->
     """
     check_type("image", image, Tensor, "learn.dls.train.dataset[0][0]")
     n = check_count("n", n, suggestion=8)
-    seed = check_count("seed", seed, minimum=0, suggestion=0)
+    seed = check_seed("seed", seed)
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError("image must have the shape [3, height, width]; got "
                          f"{list(image.shape)}. Try learn.dls.train.dataset[0][0].")

@@ -53,7 +53,7 @@ from collections.abc import Mapping
 import torch
 
 from .arguments import (
-    check_count, check_flag, check_fraction, check_number, check_options)
+    check_count, check_flag, check_fraction, check_number, check_options, check_seed)
 from .copies import content_digest, warn_of_copies
 from .copies import near_copies as group_near_copies
 from .core import default_device, warn_caller
@@ -123,7 +123,7 @@ class ImageDataLoaders:
                  device: str | torch.device | None = None, near_copies: bool = False):
         self.size = check_count("size", size, suggestion=128)
         self.bs = check_count("bs", bs, suggestion=16)
-        self.seed = check_count("seed", seed, 0, suggestion=42)
+        self.seed = check_seed("seed", seed)
         valid_pct = check_fraction("valid_pct", valid_pct, suggestion=0.2)
         presize = check_number("presize", presize, 1, 8, suggestion=1.25)
         changes = _check_augment(augment, self.size)
@@ -145,7 +145,7 @@ class ImageDataLoaders:
         train = images(in_train, self.size if changes is None else round(self.size * presize))
         valid = images(in_valid, self.size)
         check_split(train.targets, valid.targets, self.vocab, self.bs)
-        generator = torch.Generator().manual_seed(self.seed % 2**63)
+        generator = torch.Generator().manual_seed(self.seed)
         self.train = ImageLoader(train, self.bs, self.device, generator, changes, num_workers,
                                  self.vocab)
         self.valid = ImageLoader(valid, self.bs, self.device, num_workers=num_workers,

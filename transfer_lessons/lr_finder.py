@@ -162,7 +162,7 @@ import torch
 from .arguments import check_positive
 from .core import Progress, defer_interrupts, rng_states
 from .curves import (
-    N_SKIPPED_FIRST, N_SKIPPED_LAST, NOISE, check_suggest_funcs, checked_suggestion,
+    N_SKIPPED_FIRST, N_SKIPPED_LAST, NOISE, ask_suggestion, check_suggest_funcs,
     has_exploded, is_noise, why_no_suggestion)
 from .freezing import train_mode
 from .learner import Learner, Recorder, generators
@@ -224,8 +224,7 @@ def suggest(lrs: Sequence[float], losses: Sequence[float],
     used = losses[N_SKIPPED_FIRST:-N_SKIPPED_LAST]
     finite = list(itertools.takewhile(math.isfinite, used))
     used_lrs = lrs[N_SKIPPED_FIRST:N_SKIPPED_FIRST + len(finite)]
-    return {function.__name__: checked_suggestion(function.__name__, function(used_lrs, finite))
-            for function in functions}
+    return {function.__name__: ask_suggestion(function, used_lrs, finite) for function in functions}
 
 def _range_test(learn: Learner, lrs: Iterable[float], raw: list[float], losses: list[float],
                 progress: Progress) -> None:

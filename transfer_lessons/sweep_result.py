@@ -8,6 +8,7 @@ __all__ = ['Curves', 'Sweep', 'classify_lrs']
 # %% ../nbs/u5b_sweep_result.ipynb #723c77f1
 import io
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .arguments import (
-    as_list, check_axes, check_fraction, check_number, check_positive)
+    as_list, check_axes, check_fraction, check_number, check_positive, shown)
 from .core import wilson_interval
 
 # %% ../nbs/u5b_sweep_result.ipynb #e0cdf913
@@ -143,9 +144,12 @@ def classify_lrs(lrs: Sequence[float], start_loss: float, final_losses: Sequence
         raise ValueError("lrs and final_losses must be equally many, at least 1; got "
                          f"{len(lrs)} and {len(final_losses)}. Try sweep.lrs and "
                          "sweep.valid_loss.")
-    gains = []
+    gains: list[float] = []
     for loss in final_losses:
-        gains.append(start_loss - loss if math.isfinite(loss) else -math.inf)
+        if not isinstance(loss, numbers.Real):
+            raise ValueError(f"final_losses must hold numbers; got {shown(loss)}. "
+                             "Try sweep.valid_loss.")
+        gains.append(start_loss - float(loss) if math.isfinite(loss) else -math.inf)
     best_gain = max(gains)
     best = gains.index(best_gain)
     verdicts = []
