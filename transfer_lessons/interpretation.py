@@ -100,9 +100,11 @@ def from_learner(cls: ClassificationInterpretation, learn: Learner,
     """
     check_type("learn", learn, Learner, "vision_learner(dls)")
     dl = learn.dls.valid if dl is None else check_type("dl", dl, ImageLoader, "learn.dls.valid")
-    is_own = dl is learn.dls.valid or dl is learn.dls.train
-    dl = dl.in_order(None if is_own else learn.dls.vocab)  # others are compared by class name
+    dl = dl.in_order()
     logits, targets = learn.get_logits(dl)
+    if targets is None:
+        raise ValueError("dl must have labels: without them no prediction is right or wrong. "
+                         "Try dl=learn.test_dl(files, labels).")
     interp = cls(logits, targets, dl.dataset, learn.dls.vocab)
     device = learn.dls.device
     interp.losses = losses_per_image(learn.loss_func, logits.to(device), targets.to(device)).cpu()

@@ -236,8 +236,11 @@ def batches_in_order(dl: Any, dls: ImageDataLoaders) -> Iterator[tuple[Tensor, T
     """
     if isinstance(dl, str | bytes | Tensor) or not isinstance(dl, Iterable):
         raise ValueError(f"dl must be a loader; got {shown(dl)}. Try dl=learn.dls.valid.")
+    if isinstance(dl, ImageLoader):
+        is_own = dl.vocab == getattr(dls.train, "vocab", None)
+        dl = dl.in_order(None if is_own else dls.vocab)  # others are compared by class name
     n_batches = 0
-    for batch in dl.in_order(dls.vocab) if isinstance(dl, ImageLoader) else dl:
+    for batch in dl:
         xb, yb = batch if isinstance(batch, list | tuple) and len(batch) == 2 else (batch, None)
         if not isinstance(xb, Tensor) or not isinstance(yb, Tensor | None):
             raise ValueError("dl must give batches: images, or images and class numbers; got "

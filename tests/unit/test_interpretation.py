@@ -254,7 +254,7 @@ def test_a_test_set_with_a_class_missing_is_compared_by_name(learn):
 
 
 def test_a_test_set_without_labels_is_refused(learn):
-    with pytest.raises(ValueError, match="got -1 for an image without a label"):
+    with pytest.raises(ValueError, match="dl must have labels"):
         ClassificationInterpretation.from_learner(learn, learn.dls.test_dl(learn.dls.valid.dataset.sources))
 
 
