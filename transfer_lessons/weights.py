@@ -58,7 +58,7 @@ def _download(name: str, url: str, cache: str | Path, ask: Callable, download: C
 def _ask(url: str) -> None:
     """Return once the server of a URL has answered, whatever the answer."""
     try:
-        urlopen(Request(url, method="HEAD"), timeout=_seconds() - 1).close()
+        urlopen(Request(url, method="HEAD"), timeout=0.75 * _seconds()).close()
     except HTTPError as answer:  # the download will say what is wrong
         answer.close()
 
@@ -98,7 +98,7 @@ def file_from_hub(name: str, repository: str, filename: str) -> str:
     if not isinstance(try_to_load_from_cache(repository, filename), str):
         url = hf_hub_url(repository, filename)
         _download(name, url, constants.HF_HUB_CACHE,
-                  partial(get_hf_file_metadata, url, timeout=_seconds() - 1),
+                  partial(get_hf_file_metadata, url, timeout=0.75 * _seconds()),
                   partial(hf_hub_download, repository, filename))
     return str(try_to_load_from_cache(repository, filename))
 
