@@ -158,7 +158,8 @@ def _decode(file: BinaryIO, name: str, at_least: int | None) -> Image.Image:
                 image.draft(None, (2 * at_least, 2 * at_least))
             return to_rgb(image, name)
     except ValueError as error:
-        if "MAX_TEXT" not in str(error):  # Pillow's limit for notes in a PNG
+        # Pillow's limits for notes in a PNG, in the words of new and old versions.
+        if not any(words in str(error) for words in ("MAX_TEXT", "Data Too Large")):
             raise
     file.seek(0)
     return _decode(io.BytesIO(_without_notes(file.read())), name, at_least)

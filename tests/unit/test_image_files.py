@@ -442,10 +442,13 @@ def test_an_open_file_is_read_from_its_beginning(tmp_path):
 @pytest.mark.parametrize("close", [False, True])
 def test_a_pillow_image_whose_file_is_closed_is_named(tmp_path, close):
     noise(0).save(tmp_path / "x.png")
-    with Image.open(tmp_path / "x.png") as image:
-        if close:
-            image.load()
-            image.close()
+    if close:
+        image = Image.open(tmp_path / "x.png")
+        image.load()
+        image.close()
+    else:
+        with Image.open(tmp_path / "x.png") as image:
+            pass
     with pytest.raises(ImageError, match=r"x.png: the file of this Pillow image is closed. Give the"):
         load_image(image)
 
