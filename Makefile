@@ -61,7 +61,7 @@ test: style types .venv/ipywidgets7  ## everything: style, types, every lesson f
 	@OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2 --timing --do-print
 	@echo "== Tests" && $(BIN)/python -m pytest
 
-soak: .venv/dev  ## the property tests with 5,000 examples each: an hour
+soak: .venv/dev  ## the property tests with 5,000 examples each: half an hour
 	@$(BIN)/python -m pytest tests/properties --hypothesis-profile soak --timeout 0
 
 refusals: .venv/dev  ## calls with a wrong argument, and what each is told

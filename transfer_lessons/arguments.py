@@ -30,6 +30,7 @@ def plain(value: Any) -> Any:
         return value.item()
     return value
 
+# %% ../nbs/u1a_arguments.ipynb #1703f6fe
 def check_count(name: str, value: Any, minimum: int = 1, suggestion: int | None = None) -> int:
     """Take a whole number of at least `minimum`.
 
@@ -57,6 +58,7 @@ def check_seed(name: str, value: Any) -> int:
     """Take a whole number of at least 0, folded below 2**63, where random generators end."""
     return check_count(name, value, minimum=0, suggestion=42) % 2**63
 
+# %% ../nbs/u1a_arguments.ipynb #7b464cfc
 def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf,
                  suggestion: float = 0.5) -> float:
     """Take a finite number from `low` to `high`, both included.
@@ -130,6 +132,7 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
                          f"got {shown(value)}. Try {name}={nearest!r}.")
     return word
 
+# %% ../nbs/u1a_arguments.ipynb #da6384ec
 def check_options(name: str, options: Any, allowed: Collection[str]) -> dict[str, Any]:
     """Take a dictionary of options by name.
 
@@ -208,28 +211,29 @@ def as_path(name: str, value: Any) -> Path:
     return path.expanduser() if path.parts[:1] == ("~",) else path
 
 # %% ../nbs/u1a_arguments.ipynb #0092ab58
-def check_type(name: str, value: Any, kind: type | tuple[type, ...], suggestion: str) -> Any:
+def check_type(name: str, value: Any, wanted: type | tuple[type, ...], suggestion: str) -> Any:
     """Take an object of a class.
 
     Args:
         name: of the argument
         value: what was given
-        kind: the class, or several
+        wanted: the class, or several
         suggestion: an expression that gives such an object, for the message
 
     Raises:
         ValueError: for anything else, the class itself included
     """
-    kinds = kind if isinstance(kind, tuple) else (kind,)
+    classes = wanted if isinstance(wanted, tuple) else (wanted,)
     # By name too: a lesson that builds the class again has another one of the same name.
-    names = {one.__name__ for one in kinds}
+    names = {one.__name__ for one in classes}
     is_one = any(base.__name__ in names for base in type(value).__mro__)
-    if not isinstance(value, kinds) and not is_one:
-        wanted = " or ".join(one.__name__ for one in kinds)
+    if not isinstance(value, classes) and not is_one:
+        expected = " or ".join(one.__name__ for one in classes)
         got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-        raise ValueError(f"{name} must be of type {wanted}; got {got}. Try {name}={suggestion}.")
+        raise ValueError(f"{name} must be of type {expected}; got {got}. Try {name}={suggestion}.")
     return value
 
+# %% ../nbs/u1a_arguments.ipynb #9aac0ce6
 def check_axes(name: str, value: Any, n: int | None = None) -> Any:
     """Take where to draw; None stays None, and the plot makes a figure of its own.
 

@@ -56,13 +56,13 @@ def run(folder: str | os.PathLike, seed: int = 42) -> None:
     matplotlib.use("Agg")
     import torch
 
-    from transfer_lessons.arguments import check_count
+    from transfer_lessons.arguments import check_seed
     from transfer_lessons.core import default_device
     from transfer_lessons.datasets import icons
     from transfer_lessons.learner import vision_learner
     from transfer_lessons.lr_finder import LRFind  # noqa: F401  adds lr_find to Learner
 
-    seed = check_count("seed", seed, minimum=0, suggestion=42)
+    seed = check_seed("seed", seed)
     default_device()
     torch.manual_seed(seed)
     dls = icons(valid_pct=0.25, seed=seed, size=96)

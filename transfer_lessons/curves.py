@@ -55,6 +55,7 @@ def checked_curve(lrs: Any, losses: Any, at_least: int = 2,
                              f"Try lrs[:{place}] and losses[:{place}].")
     return lrs, [float(loss) for loss in losses]
 
+# %% ../nbs/u10a_curves.ipynb #16727408
 def check_suggest_funcs(suggest_funcs: Any) -> list[Suggestion]:
     """Take one suggestion function or several; `ValueError` for anything else."""
     advice = "Try suggest_funcs=(minimum, valley)."
@@ -77,9 +78,8 @@ def ask_suggestion(function: Suggestion, lrs: list[float], losses: list[float]) 
     try:
         value = function(lrs, losses)
     except Exception as error:  # a function of one's own fails in its own ways
-        raise ValueError(f"The suggestion function {name} fails on {len(lrs)} learning rates and "
-                         f"losses ({shown(error)}). Try suggest_funcs=(minimum, valley)."
-                         ) from error
+        raise ValueError(f"The suggestion function {name} fails on a curve of {len(lrs)} points "
+                         f"({shown(error)}). Try suggest_funcs=(minimum, valley).") from error
     lr = plain(value)
     is_number = isinstance(lr, numbers.Real) and not isinstance(lr, bool)
     if not is_number or not 0 < lr < math.inf:

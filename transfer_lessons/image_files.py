@@ -289,6 +289,7 @@ def _without_images(folder: Path, files: list[Path]) -> list[Path]:
             folders.clear()
     return found
 
+# %% ../nbs/u2_image_files.ipynb #df5bf13b
 def scan(folder: str | os.PathLike) -> Table:
     """Decode every image below a folder; list those that cannot be used or were passed over.
 

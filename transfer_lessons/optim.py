@@ -101,7 +101,8 @@ def set_weight_decay(opt: Optimizer, wd: float | None) -> None:
         wd: the new weight decay; None changes nothing
 
     Raises:
-        ValueError: where it is no number of at least 0, or the optimizer has no weight decay
+        ValueError: for anything but a number of at least 0, and for an optimizer without weight
+            decay
     """
     if wd is None:
         return

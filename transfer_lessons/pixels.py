@@ -54,6 +54,7 @@ def _between(values: np.ndarray, low: float, high: float) -> np.ndarray:
     scaled = (wide - low) * (255 / ((high - low) or 1))
     return np.nan_to_num(scaled, nan=0, posinf=255, neginf=0).clip(0, 255).round().astype(np.uint8)
 
+# %% ../nbs/u1b_pixels.ipynb #3a2de4b1
 def scale_levels(values: np.ndarray, name: str = "an image in memory") -> np.ndarray:
     """Scale numbers of any depth to 256 levels; warn where pixels are clipped or levels are lost.
 

@@ -128,8 +128,9 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
-from .activation_store import cache_key, check_can_write, to_file, to_memory
+from .activation_store import cache_key, to_file, to_memory
 from .arguments import as_path, check_count, check_number
+from .checkpoints import check_writable
 from .core import preserve_training_mode
 from .datasets import cache_folder
 from .frozen_body import split_frozen
@@ -168,7 +169,7 @@ def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2*
     n_rows = n_views * len(dls.train.dataset) + len(dls.valid.dataset)
     if n_rows * _bytes_per_image(body, xb) > memory:
         store = store or cache_folder() / "activations"
-        check_can_write(store)
+        check_writable(store / "activations.npy")
     else:
         store = None  # in memory
     with explain_out_of_memory("in precompute", dls.bs):

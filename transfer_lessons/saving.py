@@ -20,8 +20,9 @@ def generators(learn: Learner) -> dict[str, torch.Generator]:
     Returns:
         generators by name
     """
-    found = {"torch": torch.default_generator, "loader": learn.dls.train.generator,
-             "valid": learn.dls.valid.generator}
+    found = {"torch": torch.default_generator,
+             "loader": getattr(learn.dls.train, "generator", None),  # batches of one's own
+             "valid": getattr(learn.dls.valid, "generator", None)}   # may have none
     for number, generator in enumerate(torch.cuda.default_generators):
         found[f"cuda {number}"] = generator
     return {name: generator for name, generator in found.items() if generator is not None}

@@ -129,6 +129,7 @@ def _can_train_together(learn: Learner) -> bool:
             and not any(group["amsgrad"] or group["maximize"] for group in groups)
             and _same_steps(learn))
 
+# %% ../nbs/13_lr_sweep.ipynb #ead8482a
 def _same_steps(learn: Learner, n_steps: int = 3) -> bool:
     """Whether the first steps of a head are the learner's own, whatever hooks hang on it."""
     with temporary_copy(learn) as copied:

@@ -1,4 +1,4 @@
-"""Small folders of photographs to spoil, for the tests of this folder."""
+"""Small folders of photographs to damage, for the tests of this folder."""
 import numpy as np
 import pytest
 from PIL import Image

@@ -107,7 +107,7 @@ def test_options_of_loaders_work_or_are_refused_by_name(images, options):
 
 
 @given(first=anything, second=anything, third=anything)
-def test_what_the_doors_are_given_works_or_is_refused_by_name(images, first, second, third):
+def test_what_the_constructors_are_given_works_or_is_refused_by_name(images, first, second, third):
     root, files, labels = images
     fixed = {"bs": 2, "size": 8, "device": "cpu"}
     table = {"file": files, "label": labels, "flag": [True, False] * 6}

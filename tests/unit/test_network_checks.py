@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @contextlib.contextmanager
-def is_ours(message: str = ""):
+def is_ours(message: str | None = None):
     """An error with this message, raised on purpose."""
     with pytest.raises((ValueError, OSError), match=message) as caught:
         yield
