@@ -216,6 +216,7 @@ def _train_epoch(self: Learner, epoch: int, hyperparams: Callable, progress: Pro
     progress.start(epoch, n_steps)
     for step, (xb, yb) in enumerate(self.dls.train, start=epoch * n_steps):
         learning_rates, momentum = hyperparams(step)
+        learning_rates = progress.steer(learning_rates)  # a hand may be on a slider
         set_hyperparams(self.opt, learning_rates, momentum)
         try:
             loss = self.train_step(xb, yb)

@@ -15,7 +15,7 @@ FLOORS = ["arguments", "core", "pixels", "formats", "image_files", "folders", "l
           "network_checks", "training", "saving", "predictions", "learner", "curves", "lr_finder",
           "fine_tuning", "interpretation", "activation_store", "frozen_body", "precompute",
           "sweep_result", "sweep", "scrubber", "explorers", "plot_explorers", "image_explorers",
-          "live"]
+          "widget_messages", "live"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
 
 
