@@ -6,6 +6,7 @@
 __all__ = ['LOWEST_LR', 'HIGHEST_LR', 'LossCurves', 'say_lr', 'draw_turns']
 
 # %% ../nbs/u8_live.ipynb #20e447a4
+import math
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -50,7 +51,8 @@ class LossCurves(Explorer):
         self.next_draw = 0.0
         self.step_began = 0.0
         self.turns: list[tuple[int, float | None]] = []  # the step, and its learning rate by hand
-        self.followed: float | None = None  # what the slider shows of the schedule
+        self.turned_at = 0.0  # when
+        self.followed = self.lr_now  # what the slider shows of the schedule
         super().__init__(
             lr=slider("learning rate", self.lr_now, -6, 1, log=True),
             by_hand=widgets.Checkbox(value=False, description="by hand"))
@@ -68,53 +70,51 @@ class LossCurves(Explorer):
         ax = few_ticks(figure, 1)[0]
         self.recorder.plot_loss(ax=ax)
         draw_turns(ax, self.turns)
-        turned = [f"at step {step} {say_lr(lr)}" for step, lr in self.turns]
+        turned = [f"at step {step} to {say_lr(lr)}" for step, lr in self.turns]
         return self.status + (f" Turned {', '.join(turned)}." if turned else "")
 
-# %% ../nbs/u8_live.ipynb #a93e9f43
+# %% ../nbs/u8_live.ipynb #3ef16bfa
 def say_lr(lr: float | None) -> str:
-    """Where a turn led to, in words; None is the schedule."""
-    return "back to the schedule" if lr is None else f"to {format_lr(lr)}"
+    """A learning rate set by hand, or None, the schedule, in one word."""
+    return "schedule" if lr is None else format_lr(lr)
 
 def draw_turns(ax: Axes, turns: Sequence[tuple[int, float | None]]) -> None:
-    """Mark where the learning rate was turned; of turns too close to tell apart, the last.
+    """Mark where the learning rate was turned.
 
     Args:
         ax: with the loss of each step
         turns: the step, counted from 1, and the learning rate set by hand; None for the schedule's
     """
-    left, right = ax.get_xlim()
-    free = right  # nothing is marked to the left of here yet
-    for step, lr in reversed(turns):
-        if step > free:
-            continue
+    for step, lr in turns:
         ax.axvline(step, color="0.4", lw=1, ls=":")
-        ax.annotate("schedule" if lr is None else format_lr(lr), (step, 0.98), fontsize=8,
-                    xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right")
-        free = step - 0.03 * (right - left)
+        ax.annotate(say_lr(lr), (step, 0.98), xycoords=("data", "axes fraction"), fontsize=8,
+                    rotation=90, va="top", ha="right")
 
 # %% ../nbs/u8_live.ipynb #61ac1cc0
 @patch
 def changed(self: LossCurves, change: Any = None) -> None:
     """A control has a new value: if the slider was moved, it is by hand from now on."""
-    if change is not None and change["owner"] is self.controls["lr"]:
-        self.controls["by_hand"].value = change["new"] != self.followed or self.is_by_hand()
+    is_moved = change is not None and change["owner"] is self.controls["lr"]
+    if is_moved and not math.isclose(change["new"], self.followed, rel_tol=1e-3):
+        self.controls["by_hand"].value = True
 
 @patch
-def is_by_hand(self: LossCurves) -> bool:
-    """Whether the learning rate is set by hand now."""
-    return self.controls["by_hand"].value
-
-@patch
-def turn(self: LossCurves, lr: float) -> None:
+def turn(self: LossCurves, lr: float | None) -> None:
     """Turn the learning rate as a hand would: the next step takes it.
 
     Args:
-        lr: between 1e-6 and 10, the ends of the slider
+        lr: between 1e-6 and 10, the ends of the slider; None goes back to the schedule
     """
-    lr = check_number("lr", lr, low=LOWEST_LR, high=HIGHEST_LR, suggestion=1e-2)
-    self.controls["lr"].value = lr
-    self.controls["by_hand"].value = True
+    if lr is not None:
+        lr = check_number("lr", lr, low=LOWEST_LR, high=HIGHEST_LR, suggestion=1e-2)
+        self.controls["lr"].value = lr
+    self.controls["by_hand"].value = lr is not None
+    self.turned_at = 0.0  # no part of a move before it
+
+@patch
+def by_hand(self: LossCurves) -> float | None:
+    """The learning rate that is set by hand; None while the schedule decides."""
+    return self.controls["lr"].value if self.controls["by_hand"].value else None
 
 @patch
 def steer(self: LossCurves, lrs: Sequence[float]) -> list[float]:
@@ -128,15 +128,23 @@ def steer(self: LossCurves, lrs: Sequence[float]) -> list[float]:
     """
     self.step_began = time.monotonic()
     self.messages.handle()
+    lr = self.by_hand()
+    if lr != (self.turns[-1][1] if self.turns else None):
+        self.note_turn(lr)
     highest = max(lrs)
-    by_hand = self.controls["lr"].value if self.is_by_hand() else None
-    if by_hand != (self.turns[-1][1] if self.turns else None):
-        self.turns.append((len(self.recorder.lrs) + 1, by_hand))
-    if by_hand is None:
-        self.lr_now = highest
+    self.lr_now = highest if lr is None else lr
+    if lr is None:
         return list(lrs)
-    self.lr_now = by_hand
-    return [by_hand * (lr / highest if highest else 1.0) for lr in lrs]
+    return [lr * (scheduled / highest if highest else 1.0) for scheduled in lrs]
+
+@patch
+def note_turn(self: LossCurves, lr: float | None) -> None:
+    """Remember that the next step has another learning rate; within a second it is one move."""
+    now = time.monotonic()
+    if self.turns and now - self.turned_at < 1:
+        self.turns.pop()
+    self.turns.append((len(self.recorder.lrs) + 1, lr))
+    self.turned_at = now
 
 # %% ../nbs/u8_live.ipynb #5d10a2fe
 @patch
@@ -167,7 +175,7 @@ def describe(self: LossCurves) -> str:
     """In words, where the training is."""
     losses = self.recorder.losses  # of the last steps they may still be on their way
     loss = f"training loss {losses[-1]:.3f}, " if losses else ""
-    who = "set by hand" if self.is_by_hand() else "as scheduled"
+    who = "as scheduled" if self.by_hand() is None else "set by hand"
     epoch = f"Epoch {self.epoch + 1} of {self.n_epoch}, step" if self.n_epoch > 1 else "Step"
     return (f"{epoch} {self.n_done} of {self.n_steps}: {loss}learning rate "
             f"{format_lr(self.lr_now)}, {who}.")
@@ -175,8 +183,9 @@ def describe(self: LossCurves) -> str:
 @patch
 def follow(self: LossCurves) -> None:
     """Move the slider to the schedule's learning rate, unless it is set by hand."""
-    if not self.is_by_hand():
-        self.followed = min(max(self.lr_now, LOWEST_LR), HIGHEST_LR)
+    if self.by_hand() is None:
+        tick = round(20 * math.log10(max(self.lr_now, LOWEST_LR))) / 20
+        self.followed = min(10**tick, HIGHEST_LR)
         self.controls["lr"].value = self.followed
 
 @patch
@@ -193,8 +202,6 @@ def __enter__(self: LossCurves) -> "LossCurves":
     if isinstance(self.learn, Learner):
         self.progress_type_before = self.learn.progress_type
         self.learn.progress_type = self.begin
-    for control in self.controls.values():
-        control.disabled = False
     self.shown_at = display(self, display_id=True)
     self.messages.__enter__()
     return self
@@ -205,9 +212,9 @@ def __exit__(self: LossCurves, error_type: type | None, error: BaseException | N
     self.messages.__exit__()
     if isinstance(self.learn, Learner):
         self.learn.progress_type = self.progress_type_before
-    for control in self.controls.values():
-        control.disabled = True  # there is nothing left to turn
     self.redraw()
     if self.shown_at is not None:
-        self.shown_at.update(self)
+        bundle, metadata = self._repr_mimebundle_()
+        del bundle["application/vnd.jupyter.widget-view+json"]
+        self.shown_at.update(bundle, metadata=metadata, raw=True)
     return error_type is KeyboardInterrupt  # the learner asked for it, and nothing is lost

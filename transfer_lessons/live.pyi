@@ -38,9 +38,10 @@ class LossCurves(Explorer):
     lr_now: float
     next_draw: float
     step_began: float
+    turned_at: float
+    followed: Any
     messages: WidgetMessages
     turns: list[tuple[int, float | None]]
-    followed: float | None
 
     def __init__(self, learn: Learner | Recorder, pace: float=0.0):
         ...
@@ -54,15 +55,15 @@ class LossCurves(Explorer):
     def changed(self, change: Any=None) -> None:
         """A control has a new value: if the slider was moved, it is by hand from now on."""
 
-    def is_by_hand(self) -> bool:
-        """Whether the learning rate is set by hand now."""
-
-    def turn(self, lr: float) -> None:
+    def turn(self, lr: float | None) -> None:
         """Turn the learning rate as a hand would: the next step takes it.
 
     Args:
-        lr: between 1e-6 and 10, the ends of the slider
+        lr: between 1e-6 and 10, the ends of the slider; None goes back to the schedule
     """
+
+    def by_hand(self) -> float | None:
+        """The learning rate that is set by hand; None while the schedule decides."""
 
     def steer(self, lrs: Sequence[float]) -> list[float]:
         """The learning rates of the next step.
@@ -73,6 +74,9 @@ class LossCurves(Explorer):
     Returns:
         the same, unless the slider was touched
     """
+
+    def note_turn(self, lr: float | None) -> None:
+        """Remember that the next step has another learning rate; within a second it is one move."""
 
     def start(self, epoch: int, n_steps: int) -> None:
         """An epoch begins."""
@@ -96,10 +100,10 @@ class LossCurves(Explorer):
         ...
 
 def say_lr(lr: float | None) -> str:
-    """Where a turn led to, in words; None is the schedule."""
+    """A learning rate set by hand, or None, the schedule, in one word."""
 
 def draw_turns(ax: Axes, turns: Sequence[tuple[int, float | None]]) -> None:
-    """Mark where the learning rate was turned; of turns too close to tell apart, the last.
+    """Mark where the learning rate was turned.
 
     Args:
         ax: with the loss of each step

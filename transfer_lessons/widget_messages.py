@@ -47,7 +47,7 @@ class WidgetMessages:
         for widget in heard:
             check_type("heard", widget, widgets.Widget, "widgets.IntSlider()")
         self.heard = heard
-        self.kernel = getattr(get_ipython(), "kernel", None)
+        self.kernel: Any = getattr(get_ipython(), "kernel", None)
         self.usual = usual_receiver(self.kernel)
         self.kept: queue.SimpleQueue = queue.SimpleQueue()
 

@@ -25,8 +25,8 @@ class WidgetMessages:
     """
     ids: Any
     heard: Any
-    kernel: Any
     usual: Callable[[list], Any] | None
+    kernel: Any
     kept: queue.SimpleQueue
 
     def __init__(self, *heard: widgets.Widget):

@@ -282,7 +282,8 @@ def test_the_notebooks_stop_button_ends_a_training_and_loses_nothing(page, shown
         notebook.activeCellIndex = index;
         window.tlDone = window.jupyterapp.commands.execute('notebook:run-cell');
     }""", index)
-    plot = area.locator("img.widget-image")
+    plot = area.locator("img.widget-image")  # only while it trains
+    plot.wait_for()
     first = plot.screenshot()
     wait_until(page, lambda: plot.screenshot() != first)
     page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
