@@ -230,8 +230,8 @@ def __iter__(self: ImageLoader) -> Iterator[tuple[Tensor, Tensor]]:
         for xb, yb in own:
             yield self.after_batch(xb.to(self.device)), yb.to(self.device)
         return
-    targets = torch.tensor(self.dataset.targets, dtype=torch.int64)[order]
+    targets = torch.tensor(self.dataset.targets)[order].to(self.device, non_blocking=True)
     strips = StripReader(self.dataset.sources, self.dataset.size)
     images = self.decoded.batches(strips, batches, len(self), self.device, self.num_workers)
-    for xb, yb in zip(images, targets.to(self.device).split(self.bs), strict=False):
+    for xb, yb in zip(images, targets.split(self.bs), strict=False):
         yield self.after_batch(xb), yb

@@ -263,52 +263,56 @@ class DecodedImages:
             ImageError: for a damaged image
         """
         device = torch.device(device)
-        squares = self._squares(strips, batches, n_batches, device, num_workers)
-        return _one_ahead(squares, device) if device.type == "cuda" else squares
-
-    def _squares(self, strips: StripReader, batches: list[list[tuple[int, float]]],
-                 n_batches: int | None, device: torch.device,
-                 num_workers: int) -> Generator[Tensor, None, None]:
-        """The batches, one after the other; what is read on the way is kept."""
         if not self.kept.holds(strips):
             self.kept = _Kept(strips)
             self.budget.kept.add(self.kept)
-        kept = self.kept
         n_batches = len(batches) if n_batches is None else n_batches
-        if kept.is_full or self.budget.max_memory == 0:
+        if self.kept.is_full or self.budget.max_memory == 0:
             batches = batches[:n_batches]
-        missing = [[item for item in batch if item[0] not in kept.strips] for batch in batches]
-        with contextlib.closing(self._read(strips, missing, num_workers)) as packs:
-            for number, packed in enumerate(packs):
-                indices = [index for index, _ in missing[number]]
-                found = dict(zip(indices, unpack(packed), strict=True))
-                for index, (strip, is_whole) in found.items():
-                    if is_whole and index not in kept.strips:
-                        self._keep(kept, index, strip, device)
-                if number < n_batches:
-                    yield _together(
-                        [crop_square(found[index][0] if index in found else kept.strips[index],
-                                     crop_position)
-                         for index, crop_position in batches[number]], device)
-        if len(kept.strips) == len(strips):
-            self.reader.close()
+        squares = _squares(self, strips, batches, n_batches, device, num_workers)
+        return _one_ahead(squares, device) if device.type == "cuda" else squares
 
-    def _read(self, strips: StripReader, batches: list[list[tuple[int, float]]],
-              num_workers: int) -> Generator[Packed, None, None]:
-        """Read some images, batch by batch; most often none."""
-        if any(batches):
-            yield from self.reader.batches(strips, batches, num_workers, pack)
-        else:
-            self.reader.close()
-            yield from (pack([]) for _ in batches)
+# %% ../nbs/u2f_decoded.ipynb #f52907a7
+def _squares(images: DecodedImages, strips: StripReader, batches: list[list[tuple[int, float]]],
+             n_batches: int, device: torch.device,
+             num_workers: int) -> Generator[Tensor, None, None]:
+    """Batches of squares, one after the other; what is read on the way is kept."""
+    kept = images.kept
+    missing = [[item for item in batch if item[0] not in kept.strips] for batch in batches]
+    with contextlib.closing(_read(images.reader, strips, missing, num_workers)) as packs:
+        for number, packed in enumerate(packs):
+            indices = [index for index, _ in missing[number]]
+            found = dict(zip(indices, unpack(packed), strict=True))
+            for index, (strip, is_whole) in found.items():
+                if is_whole:
+                    _keep(kept, index, strip, device, images.budget)
+            if number < n_batches:
+                yield _together(
+                    [crop_square(found[index][0] if index in found else kept.strips[index],
+                                 crop_position)
+                     for index, crop_position in batches[number]], device)
+    if len(kept.strips) == len(strips):
+        images.reader.close()
 
-    def _keep(self, kept: _Kept, index: int, strip: Tensor, device: torch.device) -> None:
-        """Keep a strip where there is room: on a GPU, in main memory, or nowhere."""
-        places = [torch.device("cpu")] if device.type != "cuda" else [device, torch.device("cpu")]
-        for place in places:
-            if not kept.is_full and self.budget.has_room(strip.numel(), place):
-                # A copy: the block that it came in goes, and a worker's shared memory with it.
-                kept.strips[index] = strip.clone() if place.type == "cpu" else strip.to(place)
-                kept.n_bytes[place.type] += strip.numel()
-                return
-        kept.is_full = True
+def _read(reader: BatchReader, strips: StripReader, batches: list[list[tuple[int, float]]],
+          num_workers: int) -> Generator[Packed, None, None]:
+    """Read some images, batch by batch; most often none."""
+    if any(batches):
+        yield from reader.batches(strips, batches, num_workers, pack)
+    else:
+        reader.close()
+        yield from (pack([]) for _ in batches)
+
+def _keep(kept: _Kept, index: int, strip: Tensor, device: torch.device,
+          budget: MemoryBudget) -> None:
+    """Keep a strip where there is room: on a GPU, in main memory, or nowhere."""
+    if index in kept.strips:  # by a loop within this one
+        return
+    places = [torch.device("cpu")] if device.type != "cuda" else [device, torch.device("cpu")]
+    for place in places:
+        if not kept.is_full and budget.has_room(strip.numel(), place):
+            # A copy: the block that it came in goes, and a worker's shared memory with it.
+            kept.strips[index] = strip.clone() if place.type == "cpu" else strip.to(place)
+            kept.n_bytes[place.type] += strip.numel()
+            return
+    kept.is_full = True

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small import small_model
 
 from transfer_lessons import decoded
 from transfer_lessons.data import ImageDataset, ImageLoader, square
 from transfer_lessons.decoded import DecodedImages, MemoryBudget, crop_square, scale_short_side
 from transfer_lessons.formats import has_plug_in
 from transfer_lessons.image_files import ImageError, get_image_files, load_image
+from transfer_lessons.learner import Learner
 from transfer_lessons.loaders import ImageDataLoaders
 
 FLOWERS = Path(__file__).parents[2].parent / "shared" / "data" / "flowers"
@@ -434,3 +436,14 @@ def test_squares_from_two_places_become_one_batch_in_order():
 
 def test_a_reader_without_a_budget_has_one_of_its_own():
     assert DecodedImages().budget is not DecodedImages().budget
+
+
+@pytest.mark.case("images decoded once: training", "the same losses to the last digit, whatever the seed")
+@pytest.mark.parametrize("seed", range(5))
+def test_a_training_is_the_same_with_and_without_kept_images(files, seed):
+    def losses(max_memory) -> list[float]:
+        torch.manual_seed(seed)
+        learn = Learner(loaders(files, seed=seed, max_memory=max_memory), small_model(2))
+        learn.fit(3, 1e-2)
+        return [*map(float, learn.recorder.losses), *learn.validate()]
+    assert losses(None) == losses(0)
