@@ -11,8 +11,8 @@ from pathlib import Path
 from measure import QUICK, RESULTS
 
 HERE = Path(__file__).parent
-NAMES = ["steps", "loading", "epochs", "frozen", "sweep", "augmentation", "memory", "growth",
-         "imports", "scrubbing"]
+NAMES = ["steps", "loading", "epochs", "frozen", "sweep", "memory", "growth", "imports",
+         "scrubbing"]
 
 
 def main() -> None:
