@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from .arguments import check_type
-from .core import short_name
+from .figures import short_name
 from .scrubber import close_on_rerun, image_bytes, widget_view
 
 # %% ../nbs/u7_explorers.ipynb #59770fdc

@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from .arguments import check_flag, check_positive, check_type
-from .core import plot_png
+from .figures import plot_png
 from .sweep_result import Sweep, classify_lrs
 
 # %% ../nbs/u6_scrubber.ipynb #cc894404
