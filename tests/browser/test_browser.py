@@ -17,12 +17,16 @@ from helpers import (
     controls,
     drag,
     export,
+    interrupt,
     jupyter,
     offline,
     output,
     run,
+    save,
     screencast,
+    script,
     settled,
+    start,
     wait_until,
     write_notebook,
 )
@@ -79,7 +83,7 @@ def opened(server, browser, app):
     write_notebook(server.folder / f"{app}.ipynb", *CELLS.values())
     page = server.open(browser, app, f"{app}.ipynb")
     run(page)
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    save(page)
     return page
 
 
@@ -145,7 +149,7 @@ def test_the_scrubber_draws_the_run_of_its_rate(shown):
 def test_the_scrubber_has_the_keys_and_says_the_learning_rate(page, shown):
     slider, _ = parts(shown("LRScrubber"))
     assert slider.get_attribute("aria-label") == "learning rate"
-    active = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    active = script(page, "CELL")
     slider.focus()
     cell = page.evaluate(active)
     page.keyboard.press("Home")
@@ -276,18 +280,12 @@ def test_the_notebooks_stop_button_ends_a_training_and_loses_nothing(page, shown
     area = shown("LossCurves")
     ask(page, "epochs, wait, steps = 100, 0.3, []; before = len(slow.recorder.losses)")
     index = list(CELLS).index("LossCurves")
-    page.evaluate("""index => {
-        const notebook = window.jupyterapp.shell.currentWidget.content;
-        notebook.deselectAll();
-        notebook.activeCellIndex = index;
-        window.tlDone = window.jupyterapp.commands.execute('notebook:run-cell');
-    }""", index)
+    start(page, index)
     plot = area.locator("img.widget-image")  # only while it trains
     plot.wait_for()
     first = plot.screenshot()
     wait_until(page, lambda: plot.screenshot() != first)
-    page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
-    page.evaluate("window.tlDone")
+    interrupt(page)
     assert "KeyboardInterrupt" not in area.inner_text()
     kept, made = ask(page, "print(len(slow.recorder.losses) - before, len(steps))").split()
     assert 0 < int(kept) <= int(made) <= int(kept) + 1
@@ -325,3 +323,29 @@ def test_stored_lessons_without_a_network(browser, lesson, tmp_path):
         assert len({change["value"] for change in drag(plot, slider)}) >= 63
         assert plot.screenshot() != before
     page.context.close()
+
+
+def test_the_learning_rate_is_turned_while_it_trains(page, shown):
+    area = shown("LossCurves")
+    ask(page, "epochs, wait, steps = 100, 0.1, []; before = len(slow.recorder.lrs)")
+    start(page, list(CELLS).index("LossCurves"))
+    said = area.locator("[role=status]")
+    wait_until(page, lambda: said.count() and "as scheduled" in said.inner_text())
+    thumb = controls(area, "LossCurves")[1]
+    thumb.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    wait_until(page, lambda: "set by hand" in said.inner_text())
+    assert thumb.get_attribute("role") == "slider"
+    assert thumb.get_attribute("aria-label") == "learning rate"
+    assert float(thumb.get_attribute("aria-valuetext")) == pytest.approx(1e-3 * 10**0.15, rel=0.01)
+    area.locator("input[type=checkbox]").click()
+    wait_until(page, lambda: "as scheduled" in said.inner_text())
+    interrupt(page)
+    rates = [float(rate) for rate in ask(
+        page, "print(*[lrs[0] for lrs in slow.recorder.lrs[before:]])").split()]
+    by_hand = [rate for rate in rates if rate != 1e-3]
+    assert by_hand[-1] == pytest.approx(1e-3 * 10**0.15, rel=1e-6)
+    assert rates[0] == rates[-1] == 1e-3
+    assert "schedule" in ask(page, "print(curves.sentence)").split("Turned")[1]
+    ask(page, "epochs, wait, steps = 2, 0, []")
