@@ -1,4 +1,4 @@
-"""Loading photographs: the first epoch and later ones, Pillow alone, torchvision's augmentation."""
+"""What do loading and augmentation cost, in the first epoch and later, against Pillow alone?"""
 import os
 import tempfile
 from functools import partial
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 from measure import QUICK, Report, seconds_of, taking_turns
-from photographs import PHOTOGRAPHS, choose
 from PIL import Image, ImageOps
+from sides import photographs
 from torchvision.transforms import v2
 
 from transfer_lessons.data import ImageDataset, ImageLoader, augment_batch
@@ -87,14 +87,14 @@ def measure_augmentation(report: Report) -> None:
 
 def measure_seeds(report: Report, files: list) -> None:
     """Errors of short trainings with images kept and read afresh: the same, seed by seed."""
-    files = files[:64]
+    files = files[:max(32, N_IMAGES // 4)]
     labels = [file.parent.name for file in files]
     differences = []
     for seed in range(1 if QUICK else 5):
         losses = []
         for max_memory in (None, 0):
             torch.manual_seed(seed)
-            dls = ImageDataLoaders(files, labels, size=48, bs=8, seed=seed, device="cpu",
+            dls = ImageDataLoaders(files, labels, size=48, bs=16, seed=seed, device="cpu",
                                    max_memory=max_memory)
             learn = vision_learner(dls, "test_efficientnet", pretrained=False, hidden=None)
             learn.fit(2, 1e-3)
@@ -115,13 +115,24 @@ def measure_workers(report: Report, files: list) -> None:
     report.values("an epoch above the budget", took, "ms per image")
 
 
+def measure_few(report: Report, files: list) -> None:
+    """Twenty tiny images, an epoch after the first, when all of them are kept."""
+    sources = [Image.open(file).convert("RGB").resize((32, 32)) for file in files[:20]]
+    loaders = {f"{n} spawned workers": ImageLoader(ImageDataset(sources, [0] * 20, 32), 4, "cpu",
+                                                   num_workers=n) for n in (2, 0)}
+    torch.multiprocessing.set_start_method("spawn", force=True)
+    turns = {name: partial(go_through, dl) for name, dl in loaders.items()}
+    for first_epoch in turns.values():
+        first_epoch()
+    took = taking_turns(turns, 15)
+    report.values("an epoch of 20 tiny images, after the first", took)
+    report.ratio("20 tiny images: two spawned workers / none", *took.values(), at_most=1.5)
+
+
 def main() -> None:
-    if not PHOTOGRAPHS.is_dir():
-        print("The photographs are not here.")
-        return
     torch.set_num_threads(1)
-    report = Report("loading", "What does loading cost, first and later?")
-    files, _ = choose(N_IMAGES, 0)
+    report = Report("loading", __doc__)
+    files = photographs(N_IMAGES)
     measure_epochs(report, files)
     measure_pillow(report, files, "small photographs")
     with tempfile.TemporaryDirectory() as folder:
@@ -129,6 +140,7 @@ def main() -> None:
     measure_augmentation(report)
     measure_workers(report, files[:N_IMAGES // 2])
     measure_seeds(report, files)
+    measure_few(report, files)
     report.write()
 
 

@@ -34,7 +34,7 @@ def seconds_of(function: Callable[[], object]) -> float:
 def taking_turns(functions: dict[str, Callable[[], object]], rounds: int = 5,
                  warm_up: int = 1) -> dict[str, list[float]]:
     """Seconds of every function in every round; noise of the machine meets all of them alike."""
-    for _ in range(warm_up):
+    for _ in range(0 if QUICK else warm_up):
         for function in functions.values():
             function()
     turns = [{name: seconds_of(function) for name, function in functions.items()}
@@ -78,6 +78,7 @@ class Report:
     """What one benchmark found: values with their spread, and ratios beside their bars."""
     def __init__(self, name: str, question: str):
         self.name, self.machine, self.began = name, machine(), time.monotonic()
+        question = question.strip().splitlines()[0]
         self.content = {"question": question, "quick": QUICK, "values": [], "ratios": []}
         print(f"== {question}", flush=True)
 

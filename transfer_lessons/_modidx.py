@@ -131,6 +131,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'transfer_lessons.core.preserve_training_mode': ( 'u1_core.html#preserve_training_mode',
                                                                                          'transfer_lessons/core.py'),
                                        'transfer_lessons.core.rng_states': ('u1_core.html#rng_states', 'transfer_lessons/core.py'),
+                                       'transfer_lessons.core.timed': ('u1_core.html#timed', 'transfer_lessons/core.py'),
                                        'transfer_lessons.core.warn_caller': ('u1_core.html#warn_caller', 'transfer_lessons/core.py'),
                                        'transfer_lessons.core.wilson_interval': ( 'u1_core.html#wilson_interval',
                                                                                   'transfer_lessons/core.py')},

@@ -141,6 +141,7 @@ from .arguments import as_path, check_count, check_number
 from .checkpoints import check_writable
 from .core import preserve_training_mode
 from .datasets import cache_folder
+from .decoded import free_memory
 from .frozen_body import split_frozen
 from .training_checks import explain_out_of_memory
 
@@ -216,9 +217,7 @@ def _bytes_per_image(body: FrozenBody, xb: Tensor) -> int:
 
 def _roomy(device: torch.device, n_bytes: int) -> torch.device:
     """The device itself where half of its free memory is enough; else the CPU."""
-    if device.type == "cuda" and 2 * n_bytes > torch.cuda.mem_get_info(device)[0]:
-        return torch.device("cpu")
-    return device
+    return device if 2 * n_bytes <= free_memory(device) else torch.device("cpu")
 
 def _cached(dl: ImageLoader, body: FrozenBody, views: int, seed: int,
             store: torch.device | Path) -> CachedLoader:
