@@ -199,10 +199,10 @@ def _together(squares: list[Tensor], device: torch.device) -> Tensor:
         shape = (len(far), *squares[far[0]].shape)
         block = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
         torch.stack([squares[i] for i in far], out=block)
-        parts.append(block.to(device, non_blocking=True))
+        parts.append(block.to(device, non_blocking=device.type == "cuda"))
     if len(parts) == 1:
         return parts[0]
-    order = torch.tensor(near + far).argsort().to(device, non_blocking=True)
+    order = torch.tensor(near + far).argsort().to(device, non_blocking=device.type == "cuda")
     return torch.cat(parts)[order]
 
 def _one_ahead(batches: Generator[Tensor, None, None],
@@ -229,7 +229,8 @@ class DecodedImages:
     """Batches of a data set's images, each decoded once if its strip fits into the budget.
 
     A copy shares what is kept, but has no processes of its own yet; what comes back from a pickle
-    has kept nothing.
+    has kept nothing. Other sources or another size are noticed, and read; a file or an array whose
+    content changes later is not. Keep nothing, max_memory=0, where that happens.
 
     Args:
         budget: of memory; None takes a quarter of what is free
@@ -316,7 +317,8 @@ def _keep(kept: _Kept, index: int, strip: Tensor, device: torch.device,
     for place in places:
         if not kept.is_full and budget.has_room(strip.numel(), place):
             # A copy: the block that it came in goes, and a worker's shared memory with it.
-            kept.strips[index] = strip.clone() if place.type == "cpu" else strip.to(place)
+            kept.strips[index] = (strip.clone() if place.type == "cpu"
+                                  else strip.to(place, non_blocking=True))
             kept.n_bytes[place.type] += strip.numel()
             return
     kept.is_full = True
