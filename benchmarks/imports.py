@@ -1,36 +1,25 @@
-"""How long imports take, each in a fresh process: medians of five."""
-import statistics
+"""How long do imports take, each in a process of its own?"""
 import subprocess
 import sys
-import time
+from functools import partial
 
-import limits
+from measure import Report, taking_turns
 
-
-def seconds(statement: str) -> float:
-    """Median wall time of a Python process that does nothing else."""
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", statement], check=True)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+STATEMENTS = {"torch": "import torch", "transfer_lessons": "import torch, transfer_lessons",
+              "all of transfer_lessons": "from transfer_lessons.all import *",
+              "all of fastai.vision": "from fastai.vision.all import *"}
 
 
 def main() -> None:
-    torch, light = seconds("import torch"), seconds("import torch, transfer_lessons")
-    print(f"import torch: {torch:.2f} s")
-    limits.at_most("import transfer_lessons adds", light - torch, 0.2, " s")
-    ours = seconds("from transfer_lessons.all import *")
-    try:
-        theirs = seconds("from fastai.vision.all import *")
-    except subprocess.CalledProcessError:
-        print(f"from transfer_lessons.all import *: {ours:.2f} s; fastai is not installed")
-        return
-    print(f"from transfer_lessons.all import *: {ours:.2f} s, fastai.vision.all {theirs:.2f} s")
-    limits.at_most("ratio", ours / theirs, 1)
+    report = Report("imports", __doc__)
+    times = taking_turns({
+        name: partial(subprocess.run, [sys.executable, "-W", "ignore", "-c", statement], check=True)
+        for name, statement in STATEMENTS.items()}, rounds=7)
+    report.values("import", times)
+    report.ratio("all of transfer_lessons / all of fastai.vision", times["all of transfer_lessons"],
+                 times["all of fastai.vision"], at_most=0.8)
+    report.write()
 
 
 if __name__ == "__main__":
     main()
-    limits.end()

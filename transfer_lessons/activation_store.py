@@ -14,12 +14,14 @@ from torch import Tensor
 from .arguments import check_count, shown
 
 # %% ../nbs/u5_activation_store.ipynb #717af928
-def to_memory(batches: Iterable[Tensor], n: int) -> Tensor:
+def to_memory(batches: Iterable[Tensor], n: int,
+              device: str | torch.device | None = None) -> Tensor:
     """Collect batches in one tensor, in memory that is reserved for all of them at the start.
 
     Args:
         batches: [B, ...] each, in order
         n: rows of all batches together
+        device: whose memory; None takes that of the batches
 
     Returns:
         [n, ...], of the batches' type
@@ -32,15 +34,15 @@ def to_memory(batches: Iterable[Tensor], n: int) -> Tensor:
     n_stored = 0
     for batch in _counted(batches, n):
         if n_stored == 0:
-            stored = _room_for(n, batch)
+            stored = _room_for(n, batch, device or batch.device)
         stored[n_stored:n_stored + len(batch)] = batch
         n_stored += len(batch)
     return stored
 
-def _room_for(n: int, batch: Tensor) -> Tensor:
+def _room_for(n: int, batch: Tensor, device: str | torch.device) -> Tensor:
     """An empty tensor for n rows like those of a batch."""
     try:
-        return batch.new_empty(n, *batch.shape[1:])
+        return batch.new_empty(n, *batch.shape[1:], device=device)
     except (RuntimeError, TypeError) as error:  # of the device; a number too large
         raise MemoryError(f"{n} rows of {list(batch.shape[1:])} values do not fit into memory "
                           f"({shown(str(error))}). Try learn.precompute(max_memory=2**30), which "
@@ -116,12 +118,13 @@ def to_file(batches: Iterable[Tensor], n: int, file: str | os.PathLike) -> Tenso
     Where several processes want the same file, one writes it and the others wait for it.
 
     Args:
-        batches: [B, ...] float32 each, in order
+        batches: [B, ...] float32, float16 or bfloat16 each, in order, on any device
         n: rows of all batches together
         file: a numpy file (.npy); missing folders are made
 
     Returns:
-        [n, ...] float32, read from the file where it is used; writing to it leaves the file alone
+        [n, ...], on the CPU, read from the file where it is used; writing to it leaves the file
+        alone
 
     Raises:
         ValueError: where the batches have more or fewer rows than n
@@ -135,21 +138,36 @@ def to_file(batches: Iterable[Tensor], n: int, file: str | os.PathLike) -> Tenso
         if stored is None:
             header = io.BytesIO()
             np.lib.format.write_array_header_1_0(header, {
-                "descr": "<f4", "fortran_order": False, "shape": (n, *first.shape[1:])})
+                "descr": _as_numpy(first).dtype.str, "fortran_order": False,
+                "shape": (n, *first.shape[1:])})
             parts = itertools.chain(
                 [memoryview(header.getvalue())],
-                (batch.contiguous().numpy().data for batch in itertools.chain([first], batches)))
+                (_as_numpy(batch).data for batch in itertools.chain([first], batches)))
             write_atomically(file, parts)
-            stored = torch.from_numpy(np.load(file, mmap_mode="c"))
+            stored = _read(file, first.dtype)
     return stored
+
+def _as_numpy(batch: Tensor) -> np.ndarray:
+    """A batch as numpy holds it: bfloat16 by its bits, as whole numbers."""
+    batch = batch.contiguous().cpu()
+    return (batch.view(torch.int16) if batch.dtype == torch.bfloat16 else batch).numpy()
+
+def _read(file: Path, dtype: torch.dtype) -> Tensor:
+    """A numpy file as a tensor; whole numbers are the bits of bfloat16 where that is wanted."""
+    stored = torch.from_numpy(np.load(file, mmap_mode="c"))
+    is_bits = dtype == torch.bfloat16 and stored.dtype == torch.int16
+    return stored.view(torch.bfloat16) if is_bits else stored
 
 def _read_if_it_agrees(file: Path, n: int, first: Tensor) -> Tensor | None:
     """What a file holds, if that has n rows and begins with the first batch; else None."""
     stored = None
     with contextlib.suppress(OSError, ValueError, EOFError):  # no file, or no whole numpy file
-        stored = torch.from_numpy(np.load(file, mmap_mode="c"))
+        stored = _read(file, first.dtype)
     if stored is None or stored.dtype != first.dtype or stored.shape != (n, *first.shape[1:]):
         return None
-    tolerance = 1e-4 * first.abs().max().item()
-    agrees = torch.allclose(stored[:len(first)], first, rtol=1e-3, atol=tolerance)
+    rounding = 2 * torch.finfo(first.dtype).eps
+    expected = first.cpu().float()
+    tolerance = max(1e-4, rounding) * expected.abs().max().item()
+    agrees = torch.allclose(stored[:len(first)].float(), expected, rtol=max(1e-3, rounding),
+                            atol=tolerance)
     return stored if agrees else None

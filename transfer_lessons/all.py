@@ -4,10 +4,11 @@ from torchvision.models import resnet18, resnet34, resnet50
 from . import fine_tuning, precompute  # noqa: F401  they add methods to Learner
 from .backbones import create_body, create_head, vision_model
 from .copies import list_near_copies
-from .core import default_device, describe_error, paired_comparison, show_images, wilson_interval
+from .core import default_device, describe_error, paired_comparison, wilson_interval
 from .data import Normalize, augment_batch, square
 from .datasets import flowers, icons, pets, solar
 from .explorers import Explorer
+from .figures import show_images
 from .freezing import (
     freeze, freeze_table, freeze_to, layer_groups, n_parameters, spread_lrs, train_mode, unfreeze)
 from .image_explorers import AugmentExplorer, ConfusionExplorer

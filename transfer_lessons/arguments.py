@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 # %% ../nbs/u1a_arguments.ipynb #359566ea
@@ -250,6 +249,7 @@ def check_axes(name: str, value: Any, n: int | None = None) -> Any:
     """
     if value is None:
         return None
+    from matplotlib.axes import Axes  # late: whoever reads images needs no Matplotlib
     if n is None:
         return check_type(name, value, Axes, "plt.subplots()[1]")
     axes = list(value.flat) if isinstance(value, np.ndarray) else value

@@ -53,9 +53,10 @@ def split_by_content(digests: Sequence[bytes], labels: Sequence[str], valid_pct:
 
 # %% ../nbs/02_data.ipynb #d7ae9b85
 from .arguments import check_count, check_type
+from .decoded import scale_short_side
 
 def square(image: Image.Image, size: int, crop_position: float = 0.5) -> Image.Image:
-    """Crop a square along the longer side and scale it, in one step.
+    """Scale the shorter side of an image to `size`, and crop a square along the longer one.
 
     Args:
         image: of any shape
@@ -65,11 +66,10 @@ def square(image: Image.Image, size: int, crop_position: float = 0.5) -> Image.I
     image = check_type("image", image, Image.Image, "load_image('cat.jpg')")
     size = check_count("size", size, suggestion=128)
     crop_position = check_fraction("crop_position", crop_position, suggestion=0.5)
-    side = min(image.size)
-    left = (image.width - side) * crop_position
-    top = (image.height - side) * crop_position
-    return image.resize((size, size), Image.Resampling.BILINEAR,
-                        box=(left, top, left + side, top + side), reducing_gap=3.0)
+    strip = scale_short_side(image, size, crop_position)
+    left = round((strip.width - size) * crop_position)
+    top = round((strip.height - size) * crop_position)
+    return strip.crop((left, top, left + size, top + size))
 
 # %% ../nbs/02_data.ipynb #7398e047
 from .arguments import check_flag, check_number
@@ -99,21 +99,23 @@ def augment_batch(x: Tensor, generator: torch.Generator | None = None, size: int
     side = x.shape[-1] if size is None else check_count("size", size, suggestion=128)
     if generator is not None:
         check_type("generator", generator, torch.Generator, "torch.Generator()")
-    def sample(low: float, high: float) -> Tensor:  # [B]
-        return torch.empty(len(x)).uniform_(low, high, generator=generator)
-    angle = torch.deg2rad(sample(-rotate, rotate))
-    scale = 1 / sample(1, zoom)  # of the part that is seen
-    mirror = torch.where(sample(0, 1) < 0.5, -1.0, 1.0) if flip else torch.ones(len(x))
+    # Drawn on the CPU, for the whole batch at once, so that every device sees the same.
+    draws = torch.rand(7, len(x), generator=generator)
+    signed = 2 * draws - 1
+    angle = torch.deg2rad(rotate * signed[0])
+    scale = 1 / (1 + (zoom - 1) * draws[1])  # of the part that is seen
+    mirror = torch.where(draws[2] < 0.5, -1.0, 1.0) if flip else torch.ones(len(x))
     cos, sin = angle.cos() * scale, angle.sin() * scale
-    room = 1 - scale  # to shift the part that is seen
-    top_row = torch.stack([mirror * cos, -sin, sample(-1, 1) * room], 1)
-    bottom_row = torch.stack([mirror * sin, cos, sample(-1, 1) * room], 1)
-    theta = torch.stack([top_row, bottom_row], 1).to(x)  # [B, 2, 3]
+    shift = signed[3:5] * (1 - scale)  # of the part that is seen
+    contrast = 1 + lighting * signed[5]
+    offset = 0.5 * (1 - contrast + lighting * signed[6])  # grey stays grey, but for the brightness
+    rows = [mirror * cos, -sin, shift[0], mirror * sin, cos, shift[1], contrast, offset]
+    numbers = torch.stack(rows, 1).to(x.device, x.dtype, non_blocking=True)  # [B, 8]
+    theta = numbers[:, :6].reshape(-1, 2, 3)
     grid = nn.functional.affine_grid(theta, [len(x), 3, side, side], align_corners=False)
     x = nn.functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-    contrast = sample(1 - lighting, 1 + lighting).to(x)[:, None, None, None]
-    brightness = sample(-lighting, lighting).to(x)[:, None, None, None] / 2
-    return ((x - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
+    contrast, offset = numbers[:, 6:].T.reshape(2, -1, 1, 1, 1)
+    return torch.addcmul(offset, x, contrast).clamp_(0, 1)
 
 # %% ../nbs/02_data.ipynb #b2859a0c
 from .arguments import check_positive
@@ -142,9 +144,9 @@ from fastcore.basics import patch
 from torch.utils.data import Dataset
 
 from .core import default_device
+from .decoded import DecodedImages, MemoryBudget, StripReader
 from .image_files import ImageSource, load_image
 from .labels import read_vocab
-from .workers import BatchReader
 
 # %% ../nbs/02_data.ipynb #21693e78
 class ImageDataset(Dataset):
@@ -184,10 +186,12 @@ class ImageLoader:
         augment: arguments of `augment_batch`; None changes nothing
         num_workers: processes that read images
         vocab: class names in the order of the targets, where they are known
+        budget: of memory for decoded images; None takes a quarter of what is free
     """
     def __init__(self, dataset: ImageDataset, bs: int, device: str | torch.device,
                  generator: torch.Generator | None = None, augment: dict | None = None,
-                 num_workers: int = 0, vocab: Sequence[str] | None = None):
+                 num_workers: int = 0, vocab: Sequence[str] | None = None,
+                 budget: MemoryBudget | None = None):
         self.dataset = dataset
         self.bs = check_count("bs", bs, suggestion=16)
         self.device = default_device(device, quiet=True)
@@ -195,7 +199,7 @@ class ImageLoader:
         self.augment = augment
         self.num_workers = check_count("num_workers", num_workers, 0, suggestion=0)
         self.vocab = None if vocab is None else read_vocab(vocab)
-        self.reader = BatchReader()
+        self.decoded = DecodedImages(budget)
 
     def __len__(self) -> int:
         """Batches per epoch; a shuffled epoch leaves out a last batch that is not full."""
@@ -220,5 +224,14 @@ def __iter__(self: ImageLoader) -> Iterator[tuple[Tensor, Tensor]]:
     if self.augment is not None:
         crop_positions.uniform_(generator=self.generator)
     items = list(zip(order.tolist(), crop_positions.tolist(), strict=True))
-    for xb, yb in self.reader.batches(self.dataset, items, self.bs, shuffle, self.num_workers):
-        yield self.after_batch(xb.to(self.device)), yb.to(self.device)
+    batches = [items[start:start + self.bs] for start in range(0, n, self.bs)]
+    if type(self.dataset).__getitem__ is not ImageDataset.__getitem__:  # one's own way to read
+        own = self.decoded.reader.batches(self.dataset, batches[:len(self)], self.num_workers)
+        for xb, yb in own:
+            yield self.after_batch(xb.to(self.device)), yb.to(self.device)
+        return
+    targets = torch.tensor(self.dataset.targets)[order].to(self.device, non_blocking=True)
+    strips = StripReader(self.dataset.sources, self.dataset.size)
+    images = self.decoded.batches(strips, batches, len(self), self.device, self.num_workers)
+    for xb, yb in zip(images, targets.split(self.bs), strict=False):
+        yield self.after_batch(xb), yb

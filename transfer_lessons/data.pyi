@@ -1,7 +1,8 @@
 """Turn labelled images into batches: split, crop, augment, normalise, load."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
+from .decoded import DecodedImages
+from .decoded import MemoryBudget
 from .image_files import ImageSource
-from .workers import BatchReader
 from PIL import Image
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ def split_by_content(digests: Sequence[bytes], labels: Sequence[str], valid_pct:
     """
 
 def square(image: Image.Image, size: int, crop_position: float=0.5) -> Image.Image:
-    """Crop a square along the longer side and scale it, in one step.
+    """Scale the shorter side of an image to `size`, and crop a square along the longer one.
 
     Args:
         image: of any shape
@@ -90,6 +91,7 @@ class ImageLoader:
         augment: arguments of `augment_batch`; None changes nothing
         num_workers: processes that read images
         vocab: class names in the order of the targets, where they are known
+        budget: of memory for decoded images; None takes a quarter of what is free
     """
     dataset: ImageDataset
     bs: int
@@ -98,9 +100,9 @@ class ImageLoader:
     augment: dict | None
     num_workers: int
     vocab: Any
-    reader: BatchReader
+    decoded: DecodedImages
 
-    def __init__(self, dataset: ImageDataset, bs: int, device: str | torch.device, generator: torch.Generator | None=None, augment: dict | None=None, num_workers: int=0, vocab: Sequence[str] | None=None):
+    def __init__(self, dataset: ImageDataset, bs: int, device: str | torch.device, generator: torch.Generator | None=None, augment: dict | None=None, num_workers: int=0, vocab: Sequence[str] | None=None, budget: MemoryBudget | None=None):
         ...
 
     def __len__(self) -> int:

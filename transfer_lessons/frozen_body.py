@@ -90,6 +90,13 @@ def split_frozen(model: nn.Module, xb: Tensor) -> tuple[nn.Sequential, nn.Sequen
 def _weights_and_statistics(module: nn.Module) -> list[Tensor]:
     return [*module.parameters(), *module.buffers()]
 
+def _all_equal(before: Sequence[Tensor], now: Sequence[Tensor]) -> bool:
+    """Whether all tensors hold the same numbers; an accelerator is waited for only once."""
+    pairs = [(a.to(b.device), b) for a, b in zip(before, now, strict=True)]
+    if all(b.device.type == "cpu" for b in now):
+        return all(torch.equal(a, b) for a, b in pairs)
+    return bool(torch.stack([(a == b).all() for a, b in pairs]).all())
+
 def weights_digest(module: nn.Module) -> str:
     """Compute SHA-256 of a module: its layers, their weights and statistics.
 
@@ -124,8 +131,7 @@ class FrozenBody:
             raise RuntimeError(
                 "A layer whose activations are cached is no longer frozen, and would learn nothing "
                 "here. Train the learner that precompute() was called on, or freeze() it again.")
-        now = _weights_and_statistics(self.body)
-        if not all(torch.equal(a.to(b.device), b) for a, b in zip(self.before, now, strict=True)):
+        if not _all_equal(self.before, _weights_and_statistics(self.body)):
             raise RuntimeError(
                 "The frozen layers have changed since their activations were cached; the cache is "
                 "stale. Call precompute() again on the learner with all the layers.")
@@ -152,7 +158,7 @@ def activations(self: FrozenBody, dl: ImageLoader, views: int = 1,
         seed: of the augmentation
 
     Returns:
-        [B, ...] float32 each, on the CPU
+        [B, ...] float32 each, on the loader's device
     """
     check_type("dl", dl, ImageLoader, "learn.dls.valid")
     views = check_count("views", views)
@@ -169,7 +175,7 @@ def activations(self: FrozenBody, dl: ImageLoader, views: int = 1,
                 for xb, _ in in_order:
                     with self.precision.autocast():
                         activations = self.body(xb)
-                    yield activations.float().cpu()
+                    yield activations.float()
                     progress.step()
     finally:
         progress.show()

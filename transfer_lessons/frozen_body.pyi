@@ -35,6 +35,9 @@ def split_frozen(model: nn.Module, xb: Tensor) -> tuple[nn.Sequential, nn.Sequen
 def _weights_and_statistics(module: nn.Module) -> list[Tensor]:
     ...
 
+def _all_equal(before: Sequence[Tensor], now: Sequence[Tensor]) -> bool:
+    """Whether all tensors hold the same numbers; an accelerator is waited for only once."""
+
 def weights_digest(module: nn.Module) -> str:
     """Compute SHA-256 of a module: its layers, their weights and statistics.
 
@@ -69,5 +72,5 @@ class FrozenBody:
         seed: of the augmentation
 
     Returns:
-        [B, ...] float32 each, on the CPU
+        [B, ...] float32 each, on the loader's device
     """

@@ -22,7 +22,7 @@ from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from .arguments import check_count, check_seed, check_type
-from .core import plot_png
+from .figures import plot_png
 from .data import augment_batch
 from .loaders import ImageDataLoaders
 from .explorers import Explorer, class_label, plot_font, slider

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from .arguments import (
     as_list, check_axes, check_count, check_figsize, check_flag, check_number, check_type)
-from .core import Table, short_name, show_images
+from .core import Table
 from .data import ImageDataset, ImageLoader
+from .figures import short_name, show_images
 from .image_files import image_name
 from .learner import Learner
 from .losses import cross_entropy, softmax

@@ -13,7 +13,6 @@ from fastcore.basics import patch
 
 from .data import ImageLoader
 from .labels import read_labels, read_vocab
-from .workers import BatchReader
 
 # %% ../nbs/u2d_loaders.ipynb #16e666ac
 @patch
@@ -34,7 +33,7 @@ def in_order(self: ImageLoader, vocab: Sequence[str] | None = None) -> ImageLoad
     if self.generator is None and self.augment is None and is_same:
         return self
     loader = copy.copy(self)
-    loader.reader = BatchReader()
+    loader.decoded = copy.copy(self.decoded)  # this one keeps its processes
     loader.generator = None
     loader.augment = None
     loader.dataset = copy.copy(self.dataset)
@@ -58,6 +57,7 @@ from .copies import content_digest, warn_of_copies
 from .copies import near_copies as group_near_copies
 from .core import default_device, warn_caller
 from .data import ImageDataset, augment_batch, split_by_content
+from .decoded import MemoryBudget
 from .image_files import ImageSource, get_image_files
 from .labels import check_split, read_flags, read_sources
 
@@ -115,12 +115,15 @@ class ImageDataLoaders:
         num_workers: processes that read images; None: up to 8 for a CUDA device, else 0
         device: None takes the fastest present
         near_copies: keep images that look nearly the same on one side of the split
+        max_memory: bytes for decoded images, which are read once and kept; 0 reads them in every
+            epoch, and None takes a quarter of what is free
     """
     def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str],
                  is_valid: Sequence[bool] | None = None, *, vocab: Sequence[str] | None = None,
                  size: int = 128, bs: int = 64, valid_pct: float = 0.2, seed: int = 42,
                  augment: bool | dict = True, presize: float = 1.25, num_workers: int | None = None,
-                 device: str | torch.device | None = None, near_copies: bool = False):
+                 device: str | torch.device | None = None, near_copies: bool = False,
+                 max_memory: float | None = None):
         self.size = check_count("size", size, suggestion=128)
         self.bs = check_count("bs", bs, suggestion=16)
         self.seed = check_seed("seed", seed)
@@ -128,6 +131,7 @@ class ImageDataLoaders:
         presize = check_number("presize", presize, 1, 8, suggestion=1.25)
         changes = _check_augment(augment, self.size)
         near_copies = check_flag("near_copies", near_copies)
+        self.budget = MemoryBudget(max_memory)
         self.device = default_device(device, quiet=True)
         if num_workers is None:
             num_workers = min(8, os.cpu_count() or 1) if self.device.type == "cuda" else 0
@@ -147,9 +151,9 @@ class ImageDataLoaders:
         check_split(train.targets, valid.targets, self.vocab, self.bs)
         generator = torch.Generator().manual_seed(self.seed)
         self.train = ImageLoader(train, self.bs, self.device, generator, changes, num_workers,
-                                 self.vocab)
+                                 self.vocab, self.budget)
         self.valid = ImageLoader(valid, self.bs, self.device, num_workers=num_workers,
-                                 vocab=self.vocab)
+                                 vocab=self.vocab, budget=self.budget)
 
     @property
     def c(self) -> int:
@@ -159,7 +163,7 @@ class ImageDataLoaders:
 # %% ../nbs/u2d_loaders.ipynb #22b5ce1d
 from torch import Tensor
 
-from .core import show_images
+from .figures import show_images
 
 # %% ../nbs/u2d_loaders.ipynb #517bd98b
 @patch
@@ -306,4 +310,4 @@ def test_dl(self: ImageDataLoaders, files: str | os.PathLike | Sequence[ImageSou
         names, _ = read_labels(sources, labels, self.vocab)
         targets = [self.vocab.index(name) for name in names]
     return ImageLoader(ImageDataset(sources, targets, self.size), self.bs, self.device,
-                       num_workers=self.valid.num_workers, vocab=self.vocab)
+                       num_workers=self.valid.num_workers, vocab=self.vocab, budget=self.budget)

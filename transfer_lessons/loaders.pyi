@@ -1,6 +1,7 @@
 """Make a training and a validation loader from folders, names, lists or tables, and a loader for testing."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .data import ImageLoader
+from .decoded import MemoryBudget
 from .image_files import ImageSource
 from collections.abc import Sequence
 from torch import Tensor
@@ -37,16 +38,19 @@ class ImageDataLoaders:
         num_workers: processes that read images; None: up to 8 for a CUDA device, else 0
         device: None takes the fastest present
         near_copies: keep images that look nearly the same on one side of the split
+        max_memory: bytes for decoded images, which are read once and kept; 0 reads them in every
+            epoch, and None takes a quarter of what is free
     """
     size: int
     bs: int
     seed: int
+    budget: MemoryBudget
     device: torch.device
     train: ImageLoader
     valid: ImageLoader
     vocab: list[str]
 
-    def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None=None, *, vocab: Sequence[str] | None=None, size: int=128, bs: int=64, valid_pct: float=0.2, seed: int=42, augment: bool | dict=True, presize: float=1.25, num_workers: int | None=None, device: str | torch.device | None=None, near_copies: bool=False):
+    def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None=None, *, vocab: Sequence[str] | None=None, size: int=128, bs: int=64, valid_pct: float=0.2, seed: int=42, augment: bool | dict=True, presize: float=1.25, num_workers: int | None=None, device: str | torch.device | None=None, near_copies: bool=False, max_memory: float | None=None):
         ...
 
     @property

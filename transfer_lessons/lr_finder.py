@@ -97,7 +97,7 @@ from fastcore.basics import patch
 from matplotlib.axes import Axes
 
 from .arguments import check_axes
-from .core import plot_png
+from .figures import plot_png
 
 @dataclass(repr=False)
 class LRFind:

@@ -156,7 +156,6 @@ from .data import ImageLoader
 from .loaders import ImageDataLoaders
 from .freezing import train_mode
 from .training_checks import check_loss, one_number
-from .workers import BatchReader
 
 # %% ../nbs/u9b_network_checks.ipynb #2d0e8158
 @contextlib.contextmanager
@@ -186,7 +185,7 @@ def _few_images(dls: ImageDataLoaders) -> tuple[Tensor, Tensor]:
     few = copy.copy(few)
     few.bs = 2
     few.num_workers = 0
-    few.reader = BatchReader()  # the other one keeps its processes
+    few.decoded = copy.copy(few.decoded)  # the other one keeps its processes
     xb, _ = next(iter(few))
     return xb, torch.tensor(dls.valid.dataset.targets, device=dls.device)
 

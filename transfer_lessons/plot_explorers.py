@@ -75,7 +75,8 @@ class OneCycleExplorer(Explorer):
         power = math.log10(lr_max)
         self.start = cycle_curves("one cycle", lr_max)
         super().__init__(
-            schedule=widgets.ToggleButtons(options=["one cycle", "SGDR"], description="schedule"),
+            schedule=widgets.ToggleButtons(options=["one cycle", "SGDR"], description="schedule",
+                                           style={"button_width": "8em"}),
             lr_max=slider("peak learning rate", lr_max, power - 2, power + 2, log=True),
             pct_start=slider("warm-up (fraction)", 0.25, 0, 1),
             div=slider("peak / first", 25, 0, 3, log=True),

@@ -48,14 +48,22 @@ class CachedLoader(ImageLoader):
         if self.n_views > 1 and self.generator is not None:
             view = torch.randint(self.n_views, (n_images,), generator=self.generator)
             row = view * n_images + image_index
-        row = row.to(self.activations.device)
-        targets = torch.tensor(self.dataset.targets)[image_index].to(self.device)
+        row = _to_device(row, self.activations.device)
+        targets = _to_device(torch.tensor(self.dataset.targets)[image_index], self.device)
         for start in range(0, self.bs * len(self), self.bs):
             batch = slice(start, start + self.bs)
-            xb = self.activations[row[batch]].to(self.device)
+            xb = self.activations.index_select(0, row[batch])
+            if xb.device.type != self.device.type:
+                xb = _to_device(xb, self.device)
+            xb = xb.float()
             if xb.ndim == 4:
                 xb = xb.contiguous(memory_format=torch.channels_last)
             yield xb, targets[batch]
+
+def _to_device(x: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device without waiting for what it is computing."""
+    pinned = device.type == "cuda"  # only from such memory can the copy go on by itself
+    return (x.pin_memory() if pinned else x).to(device, non_blocking=pinned)
 
 # %% ../nbs/12_cached_features.ipynb #59aba428
 from typing import Any
@@ -134,6 +142,7 @@ from .arguments import as_path, check_count, check_number
 from .checkpoints import check_writable
 from .core import preserve_training_mode
 from .datasets import cache_folder
+from .decoded import free_memory
 from .frozen_body import split_frozen
 from .training_checks import explain_out_of_memory
 
@@ -159,7 +168,8 @@ def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2*
     """
     n_views = _checked_views(views, self.dls.train.augment)
     memory = check_number("max_memory", max_memory, low=0, suggestion=2 * 2**30)
-    store = None if folder is None else as_path("folder", folder)
+    store: torch.device | Path
+    files = None if folder is None else as_path("folder", folder)
     two_images = copy.copy(self.dls.valid)
     two_images.bs = 2
     two_images.num_workers = 0
@@ -168,11 +178,12 @@ def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2*
     body = FrozenBody(frozen, self.precision)
     dls = copy.copy(self.dls)
     n_rows = n_views * len(dls.train.dataset) + len(dls.valid.dataset)
-    if n_rows * _bytes_per_image(body, xb) > memory:
-        store = store or cache_folder() / "activations"
-        check_writable(store / "activations.npy")
+    n_bytes = n_rows * _bytes_per_image(body, xb)
+    if n_bytes <= memory:
+        store = _roomy(dls.device, n_bytes)
     else:
-        store = None  # in memory
+        store = files or cache_folder() / "activations"
+        check_writable(store / "activations.npy")
     with explain_out_of_memory("in precompute", dls.bs):
         dls.train = _cached(dls.train, body, n_views, dls.seed, store)
         dls.valid = _cached(dls.valid, body, 1, dls.seed, store)
@@ -205,22 +216,18 @@ def _bytes_per_image(body: FrozenBody, xb: Tensor) -> int:
     with preserve_training_mode(body.body):
         return 4 * body.body.eval()(xb)[0].numel()
 
-def _on_device(activations: Tensor, device: torch.device) -> Tensor:
-    """Activations on a device, or where they are if its memory is too small for them."""
-    try:
-        return activations.to(device)
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        return activations
+def _roomy(device: torch.device, n_bytes: int) -> torch.device:
+    """The device itself where half of its free memory is enough; else the CPU."""
+    return device if 2 * n_bytes <= free_memory(device) else torch.device("cpu")
 
 def _cached(dl: ImageLoader, body: FrozenBody, views: int, seed: int,
-            folder: Path | None) -> CachedLoader:
-    """Cache a loader's activations in a folder, or in its device's memory where that is None."""
+            store: torch.device | Path) -> CachedLoader:
+    """Cache a loader's activations in a device's memory, or in a folder."""
     n_rows = views * len(dl.dataset)
     with contextlib.closing(body.activations(dl, views, seed)) as batches:
-        if folder is None:
-            activations = _on_device(to_memory(batches, n_rows), dl.device)
+        if isinstance(store, torch.device):
+            activations = to_memory(batches, n_rows, store)
         else:
-            file = folder / f"{cache_key(body.digest, dl, views, seed)}.npy"
+            file = store / f"{cache_key(body.digest, dl, views, seed)}.npy"
             activations = to_file(batches, n_rows, file)
     return CachedLoader(dl, activations, body)

@@ -34,6 +34,9 @@ class CachedLoader(ImageLoader):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         ...
 
+def _to_device(x: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device without waiting for what it is computing."""
+
 class PrecomputedLearner(Learner):
     """Trains the layers behind the cut on cached activations; they are the original's own.
 
@@ -77,8 +80,8 @@ def _checked_views(views: int | None, augment: dict | None) -> int:
 def _bytes_per_image(body: FrozenBody, xb: Tensor) -> int:
     """What an image's activations take in memory."""
 
-def _on_device(activations: Tensor, device: torch.device) -> Tensor:
-    """Activations on a device, or where they are if its memory is too small for them."""
+def _roomy(device: torch.device, n_bytes: int) -> torch.device:
+    """The device itself where half of its free memory is enough; else the CPU."""
 
-def _cached(dl: ImageLoader, body: FrozenBody, views: int, seed: int, folder: Path | None) -> CachedLoader:
-    """Cache a loader's activations in a folder, or in its device's memory where that is None."""
+def _cached(dl: ImageLoader, body: FrozenBody, views: int, seed: int, store: torch.device | Path) -> CachedLoader:
+    """Cache a loader's activations in a device's memory, or in a folder."""

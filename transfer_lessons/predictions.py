@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 
 from .arguments import check_count
-from .core import show_images
+from .figures import show_images
 from .data import ImageDataset, ImageLoader
 from .image_files import ImageSource
 from .losses import binary_cross_entropy, cross_entropy, nll, sigmoid, softmax

@@ -39,6 +39,17 @@ class Recorder:
             self.lrs.append(list(rates.values()))
             self.moms.append(momentum)
 
+    def end_step(self, loss: float, opt: Optimizer) -> None:
+        """Record a step whose loss is known at once.
+
+        Args:
+            loss: of the batch, before the step
+            opt: the optimizer that made the step
+        """
+        with defer_interrupts():
+            self.begin_step(opt)
+            self.losses.append(loss)
+
     def drop_unfinished(self) -> None:
         """Forget steps that have no loss: all lists are of one length again."""
         with defer_interrupts():

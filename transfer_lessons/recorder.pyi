@@ -27,6 +27,14 @@ class Recorder:
             opt: the optimizer that makes the step
         """
 
+    def end_step(self, loss: float, opt: Optimizer) -> None:
+        """Record a step whose loss is known at once.
+
+        Args:
+            loss: of the batch, before the step
+            opt: the optimizer that made the step
+        """
+
     def drop_unfinished(self) -> None:
         """Forget steps that have no loss: all lists are of one length again."""
 

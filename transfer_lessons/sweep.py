@@ -36,6 +36,10 @@ def head_losses(logits: Tensor, targets: Tensor) -> Tensor:
     losses = nn.functional.cross_entropy(logits.transpose(1, 2), same_targets, reduction="none")
     return losses.mean(0)
 
+def _with_constant(xb: Tensor) -> Tensor:
+    """Features [B, F] and a constant 1, for which a bias is a weight: [B, F + 1]."""
+    return nn.functional.pad(xb, (0, 1), value=1.0)
+
 class LinearHeads:
     """K copies of a linear layer that train together with AdamW, each at its own learning rate.
 
@@ -56,31 +60,43 @@ class LinearHeads:
         self.beta2 = groups[0]["betas"][1]
         self.eps = groups[0]["eps"]
         self.n_steps = 0
+        self.one_hot = torch.eye(len(start), device=start.device)  # row c: class c
 
     def logits(self, xb: Tensor) -> Tensor:
         """Every head's logits [B, K, C] for features [B, F]."""
+        return self._logits(_with_constant(xb))
+
+    def _logits(self, x: Tensor) -> Tensor:  # [B, F + 1] -> [B, K, C]
         n_heads, n_classes, _ = self.weights.shape
-        x = nn.functional.pad(xb, (0, 1), value=1.0)  # a bias is a weight for a constant 1
-        return (x @ self.weights.flatten(0, 1).T).float().view(len(xb), n_heads, n_classes)
+        logits = x @ self.weights.flatten(0, 1).T
+        return logits.float().view(len(x), n_heads, n_classes)
 
     @torch.no_grad()
     def train_step(self, xb: Tensor, yb: Tensor, lr_factor: float, beta1: float) -> Tensor:
-        """AdamW (Loshchilov and Hutter 2019, algorithm 2): each head's loss before the step [K]."""
-        logits = self.logits(xb)
-        one_hot = nn.functional.one_hot(yb, logits.shape[-1])
-        grad_logits = (logits.softmax(-1) - one_hot[:, None]) / len(xb)
-        x = nn.functional.pad(xb, (0, 1), value=1.0)
+        """AdamW (Loshchilov and Hutter 2019, algorithm 2): each head's loss before the step [K].
+
+        Like a learner's step it never reads a number, so it does not wait for the device.
+        """
+        x = _with_constant(xb)
+        log_probs = self._logits(x).log_softmax(-1)
+        losses = -log_probs[torch.arange(len(yb), device=yb.device), :, yb].mean(0)
+        grad_logits = log_probs.exp_().sub_(self.one_hot[yb][:, None]).div_(len(xb))
         gradients = (grad_logits.flatten(1).T @ x).float().view_as(self.weights)
+        self._adamw(gradients, lr_factor, beta1)
+        return losses
+
+    def _adamw(self, gradients: Tensor, lr_factor: float, beta1: float) -> None:
+        """Move all heads; every operation is for all of them at once."""
         self.n_steps += 1
         lrs = self.lrs * lr_factor
         self.weights.mul_(1 - lrs * self.weight_decay)
         self.exp_avg.lerp_(gradients, 1 - beta1)
         self.exp_avg_sq.mul_(self.beta2).addcmul_(gradients, gradients, value=1 - self.beta2)
         correction1 = 1 - beta1**self.n_steps  # both averages start at zero
-        correction2 = 1 - self.beta2**self.n_steps
-        root = (self.exp_avg_sq / correction2).sqrt_().add_(self.eps)
-        self.weights.addcmul_(self.exp_avg / root, -lrs / correction1)
-        return head_losses(logits, yb)
+        correction2 = (1 - self.beta2**self.n_steps) ** 0.5
+        # m / c1 / (sqrt(v) / c2 + eps), with c2 taken out of the large tensors
+        root = self.exp_avg_sq.sqrt().add_(self.eps * correction2)
+        self.weights.addcmul_(self.exp_avg / root, lrs * (-correction2 / correction1))
 
 # %% ../nbs/13_lr_sweep.ipynb #9fadd21f
 Schedule = list[tuple[float, float]]  # for each step: factor on the learning rate, momentum
@@ -92,7 +108,7 @@ def _train_together(learn: Learner, lrs: list[float], schedule: Schedule,
     linear = _only_linear(learn.model)
     assert linear is not None, "asked before: see _can_train_together"
     heads = LinearHeads(linear, lrs, learn.create_opt().param_groups)
-    valid_x, valid_y = map(torch.cat, zip(*learn.dls.valid, strict=True))
+    valid_x, valid_y = map(torch.cat, zip(*learn.dls.valid, strict=True))  # once for all epochs
     losses, valid_losses, error_rates = [], [], []
     steps = iter(schedule)
     for _ in range(len(schedule) // len(learn.dls.train)):
@@ -186,7 +202,8 @@ class SweepStart:
         self.rng_states = rng_states(generators(learn).values())
         with temporary_copy(learn) as copy:
             self.learn = copy
-            copy.get_logits()  # refuses a head that does not fit the classes
+            logits, _ = copy.get_logits()  # refuses a head that does not fit the classes
+        self.n_valid = len(logits)
         self.together = _can_train_together(copy)
 
     def train(self, lrs: list[float]) -> Curves:
@@ -261,5 +278,4 @@ def sweep_lrs(learn: Learner, lrs: float | Iterable[float] | np.ndarray | Tensor
         schedule.append((factor, momentum))
     start = SweepStart(learn, schedule)
     suggestions = learn.lr_find(suggest_funcs=functions).found if functions else {}
-    n_valid = sum(len(yb) for _, yb in learn.dls.valid)
-    return Sweep(lrs, *start.train(lrs), suggestions, start.train, n_valid)
+    return Sweep(lrs, *start.train(lrs), suggestions, start.train, start.n_valid)

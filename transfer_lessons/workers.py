@@ -9,24 +9,23 @@ __all__ = ['BatchReader']
 import re
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 # %% ../nbs/u2c_workers.ipynb #a38eab82
-class _Items(Sampler):
-    """The items of one epoch in order; another epoch, other items."""
-    def __init__(self, items: list):
-        self.items = items
+class _Batches(Sampler):
+    """What one epoch reads, a list of items per batch; another epoch, other items."""
+    def __init__(self, batches: list[list]):
+        self.batches = batches
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.items)
+    def __iter__(self) -> Iterator[list]:
+        return iter(self.batches)
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.batches)
 
 def _leave_interrupts_to_the_parent(worker: int) -> None:
     """Make a worker ignore Ctrl-C: it is meant for the process that waits for the batches."""
@@ -60,25 +59,24 @@ class BatchReader:
     def __reduce__(self) -> tuple:
         return BatchReader, ()
 
-    def batches(self, dataset: Dataset, items: list, bs: int, drop_last: bool = False,
-                num_workers: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, dataset: Dataset, batches: list[list], num_workers: int = 0,
+                collate: Callable[[list], Any] | None = None) -> Iterator[Any]:
         """Go through some items of a data set once.
 
         Args:
-            dataset: gives a tensor and a class number per item
-            items: what to ask it for, in order
-            bs: batch size
-            drop_last: leave out a last batch that is not full
+            dataset: gives a value per item
+            batches: for each batch what to ask the data set for, in order
             num_workers: processes that read; 0 reads in this one
+            collate: makes a batch of a list of values; None stacks tensors
 
         Raises:
             RuntimeError: where the system killed a process that reads
         """
         if self.busy:  # another loop is reading
-            yield from BatchReader().batches(dataset, items, bs, drop_last, num_workers)
+            yield from BatchReader().batches(dataset, batches, num_workers, collate)
             return
-        self.loader = self._prepare(dataset, bs, drop_last, num_workers)
-        self.loader.sampler.items = items  # type: ignore[attr-defined]
+        self.loader = self._prepare(dataset, num_workers, collate)
+        self.loader.batch_sampler.batches = batches  # type: ignore[union-attr]
         self.busy = True
         try:
             yield from self.loader
@@ -91,13 +89,19 @@ class BatchReader:
         finally:
             self.busy = False
 
-    def _prepare(self, dataset: Dataset, bs: int, drop_last: bool, num_workers: int) -> DataLoader:
+    def close(self) -> None:
+        """End the processes: there is nothing left to read."""
+        if not self.busy:
+            self.loader = None
+
+    def _prepare(self, dataset: Dataset, num_workers: int,
+                 collate: Callable[[list], Any] | None) -> DataLoader:
         """The loader of the last epoch where it still fits, else a new one."""
-        wanted = (id(dataset), bs, drop_last, num_workers)
+        wanted = (type(dataset), num_workers, collate)
         if self.loader is None or self.made_for != wanted or not _same(vars(dataset), self.held):
             # A DataLoader draws a seed: from a spare generator, to leave torch's own alone.
             loader = DataLoader(
-                dataset, bs, sampler=_Items([]), drop_last=drop_last, num_workers=num_workers,
+                dataset, batch_sampler=_Batches([]), num_workers=num_workers, collate_fn=collate,
                 persistent_workers=num_workers > 0, generator=torch.Generator(),
                 worker_init_fn=_leave_interrupts_to_the_parent if num_workers else None)
             self.made_for = wanted

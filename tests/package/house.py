@@ -9,8 +9,8 @@ LIBRARY = ROOT / "transfer_lessons"
 NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9u][0-9]*.ipynb"))
 
 # From the ground up: a module imports only from floors below its own.
-FLOORS = ["arguments", "core", "pixels", "formats", "image_files", "folders", "labels", "copies",
-          "checkpoints", "workers", "data", "loaders", "datasets", "losses", "weights",
+FLOORS = ["arguments", "core", "figures", "pixels", "formats", "image_files", "folders", "labels",
+          "copies", "checkpoints", "workers", "decoded", "data", "loaders", "datasets", "losses", "weights",
           "backbones", "optim", "freezing", "schedules", "recorder", "training_checks",
           "network_checks", "precision", "step_guard", "training", "saving", "predictions",
           "learner", "curves", "lr_finder", "fine_tuning", "interpretation", "activation_store",

@@ -40,6 +40,18 @@ def test_a_file_holds_all_batches_in_order_and_numpy_reads_it(tmp_path):
     assert np.array_equal(np.load(tmp_path / "deep" / "a.npy"), ROWS.numpy())
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_takes_half_the_room_and_comes_back_the_same(dtype, tmp_path):
+    file = tmp_path / "a.npy"
+    given = [batch.to(dtype) for batch in batches()]
+    for _ in range(2):  # written, then read
+        stored = to_file(iter(given), 20, file)
+        assert stored.dtype == dtype and torch.equal(stored, ROWS.to(dtype))
+        assert np.load(file).nbytes == ROWS.nbytes / 2
+    other = to_file(batches(), 20, file)
+    assert other.dtype == torch.float32 and torch.equal(other, ROWS), "written anew"
+
+
 @pytest.mark.parametrize("n", [19, 21, 6, 0, -1, 2.5])
 def test_a_number_of_rows_that_is_not_that_of_the_batches_is_refused(n, tmp_path):
     with pytest.raises(ValueError, match="n must be"):

@@ -9,6 +9,7 @@ import warnings
 from collections import namedtuple
 from pathlib import Path
 
+import IPython.display
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -26,14 +27,12 @@ from transfer_lessons.core import (
     defer_interrupts,
     describe_error,
     paired_comparison,
-    plot_png,
     preserve_training_mode,
     rng_states,
-    short_name,
-    show_images,
     warn_caller,
     wilson_interval,
 )
+from transfer_lessons.figures import plot_png, short_name, show_images
 
 Row = namedtuple("Row", "file why_it_matters value")
 
@@ -280,8 +279,8 @@ def pages(monkeypatch):
         assert not shown, "one output only"
         shown.append(page)
         return Output()
-    monkeypatch.setattr(core, "get_ipython", lambda: type("Shell", (), {"kernel": 1}))
-    monkeypatch.setattr(core, "display", display)
+    monkeypatch.setattr(IPython, "get_ipython", lambda: type("Shell", (), {"kernel": 1}))
+    monkeypatch.setattr(IPython.display, "display", display)
     return shown
 
 

@@ -5,6 +5,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from counting import operators
 from small import small_model
 from torch import nn
 from torch.testing import assert_close
@@ -394,6 +395,22 @@ def test_the_loader_is_like_the_live_one(frozen_learner):
         assert orders[0] == orders[1]
     assert torch.equal(live.dls.train.generator.get_state(), cached.dls.train.generator.get_state())
     assert cached.dls.one_batch()[0].shape == (8, 6)
+
+
+def test_batches_of_cached_activations_read_no_number(frozen_learner, monkeypatch):
+    cached = frozen_learner().precompute()
+    monkeypatch.setattr(FrozenBody, "check", lambda self: None)  # waits once per pass
+    counts = operators(lambda: list(cached.dls.train))
+    assert counts["index_select"] == len(cached.dls.train)
+    assert counts["_local_scalar_dense"] == 0
+
+
+def test_half_precision_activations_come_as_float32_batches(frozen_learner):
+    cached = frozen_learner().precompute().dls.valid
+    half = CachedLoader(cached, cached.activations.bfloat16(), cached.frozen)
+    for (xb, _), (expected, _) in zip(half, cached, strict=True):
+        assert xb.dtype == torch.float32
+        assert_close(xb, expected, rtol=1e-2, atol=1e-3)
 
 
 def test_save_and_load_work(frozen_learner):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from counting import operators
 from matplotlib import pyplot as plt
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -526,3 +527,16 @@ def test_error_rates_are_counted_as_error_rate_counts():
     swept = sweep_lrs(learn, [1e-2], 1, suggest_funcs=())
     alone(learn, 1e-2, 1)
     assert swept.error_rate[0].item() == pytest.approx(error_rate(*learn.get_logits()))
+
+
+def test_a_step_of_64_heads_reads_no_number_and_has_as_many_operators_as_one_of_a_single_head():
+    learn = make_learner()
+    linear = next(layer for layer in learn.model.modules() if isinstance(layer, nn.Linear))
+    xb, yb = next(iter(learn.dls.train))
+    counts = []
+    for lrs in ([1e-3], LRS):
+        heads = module.LinearHeads(linear, lrs, learn.create_opt().param_groups)
+        counts.append(operators(lambda heads=heads: heads.train_step(xb, yb, 1.0, 0.9)))
+    assert counts[0] == counts[1]
+    assert counts[0]["_local_scalar_dense"] == 0
+    assert sum(counts[0].values()) <= 34

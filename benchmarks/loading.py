@@ -1,0 +1,136 @@
+"""What do loading and augmentation cost, in the first epoch and later, against Pillow alone?"""
+import os
+from functools import partial
+
+import torch
+from measure import QUICK, Report, seconds_of, taking_turns
+from PIL import Image, ImageOps
+from sides import photographs
+from torchvision.transforms import v2
+
+from transfer_lessons.data import ImageDataset, ImageLoader, augment_batch
+from transfer_lessons.decoded import MemoryBudget
+from transfer_lessons.learner import vision_learner
+from transfer_lessons.loaders import ImageDataLoaders
+
+SIZE, PRESIZE, BS = 128, 160, 64
+N_IMAGES = 64 if QUICK else 512
+
+
+def go_through(loader: ImageLoader) -> None:
+    for _ in loader:
+        pass
+
+
+def measure_epochs(report: Report, files: list) -> None:
+    """Two epochs of fresh loaders, again and again: the first reads, the second does not."""
+    for what, augment in (("loading alone", None), ("loading and augmentation", {"size": SIZE})):
+        size = SIZE if augment is None else PRESIZE
+        took = {"first epoch": [], "second epoch": []}
+        for _ in range(1 if QUICK else 5):
+            generator = None if augment is None else torch.Generator().manual_seed(0)
+            loader = ImageLoader(ImageDataset(files, [0] * len(files), size), BS, "cpu", generator,
+                                 augment)
+            for side in took.values():
+                side.append(1000 * seconds_of(partial(go_through, loader)) / len(files))
+        report.values(what, took, "ms per image")
+        bar = {"at_most": 0.05} if augment is None else {}
+        report.ratio(f"{what}: second epoch, of the first", took["second epoch"],
+                     took["first epoch"], **bar)
+        strips = loader.decoded.kept.strips.values()
+        taken = sum(strip.untyped_storage().nbytes() for strip in strips)
+        report.number(f"{what}: bytes kept per image", [taken / len(files)])
+
+
+def measure_pillow(report: Report, files: list) -> None:
+    """Decode and presize, in this process."""
+    dataset = ImageDataset(files, [0] * len(files), PRESIZE)
+
+    def with_pillow() -> None:
+        for file in files:
+            with Image.open(file) as image:
+                ImageOps.fit(image.convert("RGB"), (PRESIZE, PRESIZE), Image.Resampling.BILINEAR)
+
+    def ours() -> None:
+        for i in range(len(files)):
+            dataset[i]
+
+    took = taking_turns({"ours": ours, "Pillow alone": with_pillow})
+    report.values(f"decode {len(files)} photographs to {PRESIZE} px", took)
+    report.ratio("decode and presize, of Pillow alone", took["ours"], took["Pillow alone"],
+                 at_most=1)
+
+
+def measure_augmentation(report: Report) -> None:
+    """A batch at once, against torchvision's transforms image by image."""
+    x = torch.rand(BS, 3, PRESIZE, PRESIZE, generator=torch.Generator().manual_seed(0))
+    transform = v2.Compose([
+        v2.RandomRotation(10, v2.InterpolationMode.BILINEAR),
+        v2.RandomResizedCrop(SIZE, (1 / 1.1**2, 1), (1, 1)), v2.RandomHorizontalFlip(),
+        v2.ColorJitter(0.2, 0.2)])
+    took = taking_turns({"ours": lambda: augment_batch(x, size=SIZE),
+                         "torchvision v2": lambda: torch.stack([transform(image) for image in x])})
+    report.values(f"augment {BS} images from {PRESIZE} to {SIZE} px", took)
+    report.ratio("augmentation, of torchvision v2", took["ours"], took["torchvision v2"],
+                 at_most=1)
+
+
+def measure_seeds(report: Report, files: list) -> None:
+    """Errors of short trainings with images kept and read afresh: the same, seed by seed."""
+    files = files[:max(32, N_IMAGES // 4)]
+    labels = [file.parent.name for file in files]
+    differences = []
+    for seed in range(1 if QUICK else 5):
+        losses = []
+        for max_memory in (None, 0):
+            torch.manual_seed(seed)
+            dls = ImageDataLoaders(files, labels, size=48, bs=16, seed=seed, device="cpu",
+                                   max_memory=max_memory)
+            learn = vision_learner(dls, "test_efficientnet", pretrained=False, hidden=None)
+            learn.fit(2, 1e-3)
+            losses.append(torch.tensor([*learn.recorder.losses, *learn.validate()]))
+        differences.append(float((losses[0] - losses[1]).abs().max()))
+    report.number("five seeds, kept and read afresh: largest difference of a loss or an error",
+                  differences, at_most=0)
+
+
+def measure_workers(report: Report, files: list) -> None:
+    """Epochs that all read, with and without workers: what a batch costs on its way."""
+    took = {}
+    for num_workers in (0, os.cpu_count() or 1):
+        loader = ImageLoader(ImageDataset(files, [0] * len(files), SIZE), BS, "cpu",
+                             num_workers=num_workers, budget=MemoryBudget(0))
+        seconds = taking_turns({"epoch": partial(go_through, loader)}, rounds=3)["epoch"]
+        took[f"{num_workers} workers"] = [1000 * value / len(files) for value in seconds]
+    report.values("an epoch above the budget", took, "ms per image")
+
+
+def measure_few(report: Report, files: list) -> None:
+    """Twenty tiny images, an epoch after the first, when all of them are kept."""
+    sources = [Image.open(file).convert("RGB").resize((32, 32)) for file in files[:20]]
+    loaders = {f"{n} spawned workers": ImageLoader(ImageDataset(sources, [0] * 20, 32), 4, "cpu",
+                                                   num_workers=n) for n in (2, 0)}
+    torch.multiprocessing.set_start_method("spawn", force=True)
+    turns = {name: partial(go_through, dl) for name, dl in loaders.items()}
+    for first_epoch in turns.values():
+        first_epoch()
+    took = taking_turns(turns, 15)
+    report.values("an epoch of 20 tiny images, after the first", took)
+    report.ratio("20 tiny images: two spawned workers / none", *took.values(), at_most=1.5)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    report = Report("loading", __doc__)
+    files = photographs(N_IMAGES)
+    measure_epochs(report, files)
+    measure_pillow(report, files)
+    measure_augmentation(report)
+    measure_workers(report, files[:N_IMAGES // 2])
+    measure_seeds(report, files)
+    measure_few(report, files)
+    report.write()
+
+
+if __name__ == "__main__":
+    main()
