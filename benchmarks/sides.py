@@ -106,6 +106,7 @@ class Bare:
         self.train, self.valid = map(self._in_memory, (dls.train.dataset, dls.valid.dataset))
         self.autocast = partial(torch.autocast, self.device.type, dtype,
                                 enabled=dtype is not torch.float32)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
 
     def _in_memory(self, dataset) -> tuple[torch.Tensor, torch.Tensor]:
         images = torch.stack([dataset[i][0] for i in range(len(dataset))])
@@ -123,8 +124,9 @@ class Bare:
         order = torch.randperm(len(images)).to(self.device)
         for rows in order.split(self.bs)[:len(images) // self.bs]:
             loss = nn.functional.cross_entropy(self._logits(images[rows]), targets[rows])
-            loss.backward()
-            self.opt.step()
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.opt)
+            self.scaler.update()
             self.opt.zero_grad()
         self.model.eval()
         images, targets = self.valid
