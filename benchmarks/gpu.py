@@ -82,7 +82,7 @@ def epochs(report: Report) -> None:
 
 
 def waits_of(function) -> Counter[str]:
-    """Where Python waited for the device, as torch warns of it; on the CPU numbers that are read."""
+    """Where Python waited for the device, as torch warns; on the CPU, numbers that are read."""
     if DEVICE == "cpu":
         sys.path.insert(0, str(HERE.parent / "tests"))
         from counting import operators
@@ -162,7 +162,8 @@ def run_lesson(file: str) -> None:
 def lessons(report: Report) -> None:
     """Every lesson from top to bottom, on the default device, several at once."""
     files = [file for file in LESSONS if not QUICK or file.stem.startswith("03")]
-    environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    path = os.pathsep.join(folder for folder in sys.path if folder)
+    environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": path}
     ends = time.monotonic() + SECONDS
 
     def run(file: Path) -> tuple[float, str]:
