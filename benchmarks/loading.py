@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from measure import QUICK, Report, seconds_of, taking_turns
 from PIL import Image, ImageOps
-from sides import photographs
+from sides import photographs, quietly
 from torchvision.transforms import v2
 
 from transfer_lessons.data import ImageDataset, ImageLoader, augment_batch
@@ -87,7 +87,7 @@ def measure_seeds(report: Report, files: list) -> None:
             dls = ImageDataLoaders(files, labels, size=48, bs=16, seed=seed, device="cpu",
                                    max_memory=max_memory)
             learn = vision_learner(dls, "test_efficientnet", pretrained=False, hidden=None)
-            learn.fit(2, 1e-3)
+            quietly(lambda learn=learn: learn.fit(2, 1e-3))()
             losses.append(torch.tensor([*learn.recorder.losses, *learn.validate()]))
         differences.append(float((losses[0] - losses[1]).abs().max()))
     report.number("five seeds, kept and read afresh: largest difference of a loss or an error",
