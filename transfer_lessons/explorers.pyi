@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 import threading
 
-__all__ = ['Explorer', 'plot_font', 'few_ticks', 'slider', 'class_label']
+__all__ = ['Explorer', 'messages_wait', 'draw_moved', 'plot_font', 'few_ticks', 'description', 'read_description', 'slider', 'class_label']
 _drawing = threading.RLock()
 _KEYS = '<img src="data:," alt="" hidden onerror="window.tlKeys ??=\ndocument.addEventListener(\'focusin\',\n({target}) => target.closest(\'.tl-explorer\') &&\ntarget.setAttribute(\'data-lm-suppress-shortcuts\', \'true\')) ?? true">'
 
@@ -24,6 +24,7 @@ class Explorer:
     file_format = 'png'
     rendered: Any
     sentence: Any
+    drawn_at: Any
     controls: Any
     is_scheduled: bool
     figure: Any
@@ -68,6 +69,13 @@ class Explorer:
 
     def _repr_mimebundle_(self, include: Sequence[str] | None=None, exclude: Sequence[str] | None=None) -> tuple[dict, dict]:
         ...
+_moved: list[Explorer] = []
+
+def messages_wait() -> bool:
+    """Whether the page has already sent this kernel more than it is handling now."""
+
+def draw_moved() -> None:
+    """Draw what has moved; while newer messages wait, five times a second and no more."""
 
 def plot_font(size: int) -> ImageFont.FreeTypeFont:
     """The font of Matplotlib's plots, its size in pixels."""
@@ -83,6 +91,12 @@ def few_ticks(figure: Figure, n: int, left: float=0.09) -> list[Axes]:
     Returns:
         n axes, side by side
     """
+
+def description(text: str) -> str:
+    """A text as a control's description, which ipywidgets 7 reads as HTML with formulas in it."""
+
+def read_description(control: widgets.Widget) -> str:
+    """The text that stands beside a control."""
 
 def slider(text: str, value: float, low: float, high: float, step: float=0.05, log: bool=False) -> widgets.Widget:
     """A slider; with `log` its ends are powers of ten."""

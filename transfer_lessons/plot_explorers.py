@@ -75,7 +75,8 @@ class OneCycleExplorer(Explorer):
         power = math.log10(lr_max)
         self.start = cycle_curves("one cycle", lr_max)
         super().__init__(
-            schedule=widgets.ToggleButtons(options=["one cycle", "SGDR"], description="schedule"),
+            schedule=widgets.ToggleButtons(options=["one cycle", "SGDR"], description="schedule",
+                                           style={"button_width": "8em"}),
             lr_max=slider("peak learning rate", lr_max, power - 2, power + 2, log=True),
             pct_start=slider("warm-up (fraction)", 0.25, 0, 1),
             div=slider("peak / first", 25, 0, 3, log=True),
@@ -232,7 +233,7 @@ def measure_steps(learn: Learner) -> list[float]:
             times = []
             for _ in range(3):
                 start = time.perf_counter()
-                copy.train_step(xb, yb)
+                copy.train_step(xb, yb).item()  # waits until the step is done
                 times.append(time.perf_counter() - start)
         seconds.append(min(times))
     return seconds

@@ -190,7 +190,7 @@ def widget_view(widget: widgets.Widget) -> dict[str, Any]:
         "version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
 # %% ../nbs/u6_scrubber.ipynb #9916ace9
-_opened: dict[str, tuple[int, list[widgets.Widget]]] = {}  # per cell: its last run, its widgets
+_opened: dict[str, dict[int, list[widgets.Widget]]] = {}  # by cell and by run: its widgets
 
 def _with_parts(widget: widgets.Widget) -> list[widgets.Widget]:
     """A widget and all widgets that exist only for it."""
@@ -209,14 +209,14 @@ def close_on_rerun(widget: widgets.Widget) -> None:
     if shell is None:
         return
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
-    cell = parent.get("metadata", {}).get("cellId") or shell.user_ns["In"][-1]
-    run, opened = _opened.get(cell, (0, []))
-    if run != shell.execution_count:
-        for old in opened:
+    cell = parent.get("metadata", {}).get("cellId")
+    runs = _opened.setdefault(cell or shell.user_ns["In"][-1], {})
+    runs.setdefault(shell.execution_count, []).append(widget)
+    n_kept = 1 if cell else 4  # without an id, runs of the same source may be different cells
+    for run in sorted(runs)[:-n_kept]:
+        for old in runs.pop(run):
             for part in _with_parts(old):
                 part.close()
-        opened = []
-    _opened[cell] = (shell.execution_count, [*opened, widget])
 
 # %% ../nbs/u6_scrubber.ipynb #d7c30fbf
 _SCRIPT = resources.files("transfer_lessons").joinpath("scrubber.js").read_text(encoding="utf-8")

@@ -66,7 +66,7 @@ def image_bytes(image: Image.Image, file_format: str='png', **options: Any) -> b
 
 def widget_view(widget: widgets.Widget) -> dict[str, Any]:
     """What a notebook needs to show a widget, in a form that ipywidgets 7 and 8 both read."""
-_opened: dict[str, tuple[int, list[widgets.Widget]]] = {}
+_opened: dict[str, dict[int, list[widgets.Widget]]] = {}
 
 def _with_parts(widget: widgets.Widget) -> list[widgets.Widget]:
     """A widget and all widgets that exist only for it."""

@@ -1,7 +1,8 @@
 """A notebook server and a browser that test, benchmark and pictures share.
 
-Only chromium from the system and the development environment are needed. Every process started
-here ends with its context, also when the block inside it fails.
+Only chromium from the system and the development environment are needed, for classic Notebook also
+`.venv-colab`, which `make colab` builds. Every process started here ends with its context, also
+when the block inside it fails.
 """
 import asyncio
 import base64
@@ -20,9 +21,10 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+import classic
 import nbconvert
 import nbformat
 import numpy as np
@@ -33,6 +35,8 @@ from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playw
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"]
 APPS = {"lab": "lab/tree/{}?reset", "notebook": "notebooks/{}"}
+ROOT = Path(__file__).parents[2]
+CLASSIC = ROOT / ".venv-colab" / "bin" / "python"
 
 # Runs all cells, or one, and gives the errors they ended with.
 RUN = """async index => {
@@ -65,6 +69,28 @@ ASK = """async code => {
   return text;
 }"""
 
+# Scrolls to a cell and marks its place on the page.
+FIND = """async index => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    notebook.activeCellIndex = index;
+    await notebook.scrollToItem(index, 'start');
+    notebook.widgets[index].node.dataset.tlCell = index;
+}"""
+
+# Starts a cell and does not wait for it; `window.tlDone` is there when it has ended.
+START = """index => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    notebook.deselectAll();
+    notebook.activeCellIndex = index;
+    window.tlDone = window.jupyterapp.commands.execute('notebook:run-cell');
+}"""
+
+INTERRUPT = "window.jupyterapp.commands.execute('notebook:interrupt-kernel')"
+SAVE = "window.jupyterapp.commands.execute('docmanager:save')"
+CELL = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+READY = "window.jupyterapp?.shell?.currentWidget?.content?.widgets?.length"
+OUTPUT = "[data-tl-cell='{}'] .jp-Cell-outputArea"
+
 # Notes each change of a plot, when it was on the screen, and the slider's value at that moment.
 WATCH = """([plot, slider]) => {
   window.tlWatch?.stop();
@@ -82,7 +108,8 @@ WATCH = """([plot, slider]) => {
     const images = plot.matches('img') ? [plot] : [...plot.querySelectorAll('img')];
     await Promise.all(images.map(image => image.decode().catch(() => 0)));
     requestAnimationFrame(() => { waiting = false; });
-    const value = slider?.value ?? slider?.getAttribute('aria-valuetext');
+    const value = slider?.value ?? slider?.getAttribute('aria-valuetext')
+      ?? slider?.style.left;
     painted.push({changed, value, at: await after()});
   });
   observer.observe(plot, {subtree: true, childList: true, attributes: true, characterData: true});
@@ -98,9 +125,10 @@ WATCH = """([plot, slider]) => {
 # Where a slider's thumb stands at its first and its last value and now, and its height on the page.
 ENDS = """thumb => {
   const own = thumb.getBoundingClientRect();
-  const track = (thumb.closest('.noUi-target') ?? thumb).getBoundingClientRect();
+  const track = (thumb.closest('.noUi-target, .ui-slider') ?? thumb).getBoundingClientRect();
   const edge = thumb.matches('input') ? 8 : 0;  // half of the thumb that chromium draws
-  const [first, last] = [track.left + edge, track.right - edge];
+  const past = thumb.closest('.ui-slider') ? 5 : 0;  // it reads whole pixels
+  const [first, last] = [track.left + edge - past, track.right - edge + past];
   const done = (thumb.value - thumb.min) / (thumb.max - thumb.min);
   return [first, last, edge ? first + done * (last - first) : own.left + own.width / 2,
           own.top + own.height / 2];
@@ -206,7 +234,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 class Server:
-    """A Jupyter server without a token: JupyterLab under /lab, Notebook 7 under /notebooks."""
+    """A Jupyter server without a token: JupyterLab under /lab, Notebook 7 or 6 under /notebooks."""
 
     def __init__(self, url: str, folder: Path, delay: Delay):
         self.url, self.folder, self.delay = url, folder, delay
@@ -214,10 +242,10 @@ class Server:
     def open(self, browser: Browser, app: str, name: str, height: int = 1000) -> Page:
         """A notebook of the server's folder, opened and not yet run."""
         page = browser.new_context(viewport={"width": 1100, "height": height}).new_page()
-        page.goto(f"{self.url}/{APPS[app].format(name)}", wait_until="commit")
-        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        page.wait_for_function(
-            "window.jupyterapp?.shell?.currentWidget?.content?.widgets?.length", timeout=60_000)
+        place = APPS.get(app, APPS["notebook"]).format(name)
+        page.goto(f"{self.url}/{place}", wait_until="commit")
+        page.wait_for_selector(".jp-Notebook .jp-Cell, #notebook .cell", timeout=60_000)
+        page.wait_for_function(READY if app in APPS else classic.READY, timeout=60_000)
         return page
 
     def close(self, page: Page) -> None:
@@ -231,20 +259,16 @@ class Server:
 
 
 @contextmanager
-def jupyter(folder: Path) -> Iterator[Server]:
-    """Serves a folder on a free port of this machine, with no settings but its own."""
+def serve(folder: Path, *command: str | Path) -> Iterator[Server]:
+    """Starts a server of a folder on a free port, with no settings but its own; waits until it answers."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="jupyter-") as home:
         own = {name: f"{home}/{name.lower()}" for name in (
             "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+        own |= {"PYTHONPATH": str(ROOT)}  # this checkout, also where the course is installed
         log = open(f"{home}/log", "w")  # noqa: SIM115  the server writes to it until it ends
         process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
-             f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
-             "--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True",
-             "--JupyterNotebookApp.expose_app_in_browser=True", "--LabApp.news_url=",
-             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-             f"--ServerApp.root_dir={folder}"],
+            [*command, "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"],
             env={**os.environ, **own, "MPLBACKEND": "module://matplotlib_inline.backend_inline"},
             stdout=log, stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent)
@@ -265,6 +289,23 @@ def jupyter(folder: Path) -> Iterator[Server]:
             delay.stop()
 
 
+def jupyter(folder: Path) -> AbstractContextManager[Server]:
+    """JupyterLab and Notebook 7, with the newest versions of everything."""
+    return serve(folder, sys.executable, "-m", "jupyterlab",
+                 "--ServerApp.port_retries=0", "--IdentityProvider.token=",
+                 "--ServerApp.disable_check_xsrf=True", "--LabApp.expose_app_in_browser=True",
+                 "--JupyterNotebookApp.expose_app_in_browser=True", "--LabApp.news_url=",
+                 "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+                 f"--ServerApp.root_dir={folder}")
+
+
+def classic_notebook(folder: Path) -> AbstractContextManager[Server]:
+    """Classic Notebook 6, with Colab's versions of everything; CLASSIC is its Python."""
+    return serve(folder, CLASSIC, "-m", "notebook",
+                 "--NotebookApp.port_retries=0", "--NotebookApp.token=",
+                 "--NotebookApp.disable_check_xsrf=True", f"--NotebookApp.notebook_dir={folder}")
+
+
 def write_notebook(file: Path, *sources: str) -> Path:
     """A notebook of these code cells, with no outputs."""
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
@@ -273,33 +314,50 @@ def write_notebook(file: Path, *sources: str) -> Path:
     return file
 
 
+def script(page: Page, name: str) -> str:
+    """This module's script of that name, in classic Notebook the one for it."""
+    is_classic = page.evaluate("!window.jupyterapp")
+    return getattr(classic, name) if is_classic else globals()[name]
+
+
 def run(page: Page, cell: int | None = None) -> None:
     """Runs the open notebook's cells, or one of them, until the kernel has done it all."""
-    if errors := page.evaluate(RUN, cell):
+    if errors := page.evaluate(script(page, "RUN"), cell):
         raise AssertionError(f"a cell failed: {errors}")
 
 
 def ask(page: Page, code: str) -> str:
     """What the open notebook's kernel prints when it runs this code."""
-    return page.evaluate(ASK, code).strip()
+    return page.evaluate(script(page, "ASK"), code).strip()
+
+
+def start(page: Page, cell: int) -> None:
+    """Starts a cell and does not wait for its end."""
+    page.evaluate(script(page, "START"), cell)
+
+
+def interrupt(page: Page) -> None:
+    """Presses the notebook's stop button, and waits until the cell that was started has ended."""
+    page.evaluate(script(page, "INTERRUPT"))
+    page.evaluate("window.tlDone")
+
+
+def save(page: Page) -> None:
+    """Saves the open notebook."""
+    page.evaluate(script(page, "SAVE"))
 
 
 def output(page: Page, cell: int) -> Locator:
     """The output of a code cell, scrolled into view."""
-    page.evaluate("""async index => {
-        const notebook = window.jupyterapp.shell.currentWidget.content;
-        notebook.activeCellIndex = index;
-        await notebook.scrollToItem(index, 'start');
-        notebook.widgets[index].node.dataset.tlCell = index;
-    }""", cell)
-    area = page.locator(f"[data-tl-cell='{cell}'] .jp-Cell-outputArea")
+    page.evaluate(script(page, "FIND"), cell)
+    area = page.locator(script(page, "OUTPUT").format(cell))
     area.scroll_into_view_if_needed()
     return area
 
 
 def controls(area: Locator, name: str) -> tuple[Locator, Locator]:
     """An explorer's picture and what moves it: a menu, or a slider that keeps to one photograph."""
-    kind = "select" if name == "ConfusionExplorer" else ".noUi-handle"
+    kind = "select" if name == "ConfusionExplorer" else ".noUi-handle, .ui-slider-handle"
     found = area.locator(kind).locator("visible=true")
     return area.locator("img.widget-image"), found.nth(int(name == "AugmentExplorer"))
 

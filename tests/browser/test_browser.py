@@ -17,12 +17,16 @@ from helpers import (
     controls,
     drag,
     export,
+    interrupt,
     jupyter,
     offline,
     output,
     run,
+    save,
     screencast,
+    script,
     settled,
+    start,
     wait_until,
     write_notebook,
 )
@@ -79,7 +83,7 @@ def opened(server, browser, app):
     write_notebook(server.folder / f"{app}.ipynb", *CELLS.values())
     page = server.open(browser, app, f"{app}.ipynb")
     run(page)
-    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    save(page)
     return page
 
 
@@ -145,7 +149,7 @@ def test_the_scrubber_draws_the_run_of_its_rate(shown):
 def test_the_scrubber_has_the_keys_and_says_the_learning_rate(page, shown):
     slider, _ = parts(shown("LRScrubber"))
     assert slider.get_attribute("aria-label") == "learning rate"
-    active = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    active = script(page, "CELL")
     slider.focus()
     cell = page.evaluate(active)
     page.keyboard.press("Home")
@@ -276,17 +280,11 @@ def test_the_notebooks_stop_button_ends_a_training_and_loses_nothing(page, shown
     area = shown("LossCurves")
     ask(page, "epochs, wait, steps = 100, 0.3, []; before = len(slow.recorder.losses)")
     index = list(CELLS).index("LossCurves")
-    page.evaluate("""index => {
-        const notebook = window.jupyterapp.shell.currentWidget.content;
-        notebook.deselectAll();
-        notebook.activeCellIndex = index;
-        window.tlDone = window.jupyterapp.commands.execute('notebook:run-cell');
-    }""", index)
+    start(page, index)
     plot = area.locator("img.widget-image")
     first = plot.screenshot()
     wait_until(page, lambda: plot.screenshot() != first)
-    page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
-    page.evaluate("window.tlDone")
+    interrupt(page)
     assert "KeyboardInterrupt" not in area.inner_text()
     kept, made = ask(page, "print(len(slow.recorder.losses) - before, len(steps))").split()
     assert 0 < int(kept) <= int(made) <= int(kept) + 1

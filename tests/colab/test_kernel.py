@@ -1,0 +1,142 @@
+"""What Colab's kernel, ipykernel 6.17.1, does with many messages at once."""
+import json
+import time
+from pathlib import Path
+
+import pytest
+from jupyter_client import KernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+
+ROOT = Path(__file__).parents[2]
+COLAB = Path(__file__).with_name("startup.py")
+SMALL = """
+import torch
+from torch import nn
+from transfer_lessons.all import *
+from transfer_lessons.datasets import draw_icons
+images, labels = draw_icons(24)
+few = [i for name in ("animal", "building") for i in [i for i, k in enumerate(labels) if k == name][:12]]
+dls = ImageDataLoaders.from_files([images[i] for i in few], [labels[i] for i in few],
+                                  is_valid=[i % 4 == 0 for i in range(24)], size=16, bs=8, augment=False,
+                                  device="cpu")
+body = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU())
+model = nn.Sequential(body, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)))
+learn = Learner(dls, model)
+order = []
+"""
+
+
+class Kernel:
+    """A running kernel, and all that it has published since the last question."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def send(self, kind: str, **content) -> str:
+        """Send a message and wait for nothing; its id."""
+        message = self.client.session.msg(kind, content)
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def execute(self, code: str) -> str:
+        return self.send("execute_request", code=code, silent=False, store_history=True,
+                         user_expressions={}, allow_stdin=False, stop_on_error=True)
+
+    def published(self, until: str, seconds: float = 60) -> list[dict]:
+        """What is published until the kernel is done with that message."""
+        messages = []
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            message = self.client.get_iopub_msg(timeout=seconds)
+            messages.append(message)
+            if message["parent_header"].get("msg_id") == until and is_idle(message):
+                return messages
+        raise AssertionError(f"the kernel was not done after {seconds} s")
+
+    def ask(self, code: str) -> str:
+        """What the kernel prints when it runs this code."""
+        messages = self.published(self.execute(code))
+        failed = [message["content"]["evalue"] for message in messages if message["msg_type"] == "error"]
+        assert not failed, failed
+        return "".join(message["content"]["text"] for message in messages
+                       if message["msg_type"] == "stream").strip()
+
+
+def is_idle(message: dict) -> bool:
+    return message["msg_type"] == "status" and message["content"]["execution_state"] == "idle"
+
+
+@pytest.fixture(scope="module")
+def kernel(colab_python, tmp_path_factory):
+    """A kernel of Colab's environment, with the course of this checkout."""
+    folder = tmp_path_factory.mktemp("kernels")
+    spec = {"argv": [str(colab_python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "display_name": "Colab", "language": "python", "env": {"PYTHONPATH": str(ROOT)}}
+    (folder / "colab").mkdir()
+    (folder / "colab" / "kernel.json").write_text(json.dumps(spec))
+    specs = KernelSpecManager(kernel_dirs=[str(folder)], ensure_native_kernel=False)
+    manager = KernelManager(kernel_name="colab", kernel_spec_manager=specs)
+    manager.start_kernel(cwd=str(folder))
+    client = manager.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+    kernel = Kernel(client)
+    kernel.ask(COLAB.read_text())
+    kernel.ask(SMALL)
+    yield kernel
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def test_the_kernel_is_colabs(kernel):
+    said = kernel.ask("import ipykernel, ipywidgets, IPython, sys\n"
+                      "print(ipykernel.__version__, ipywidgets.__version__, IPython.__version__,\n"
+                      "      *sys.version_info[:2])")
+    assert said == "6.17.1 7.7.1 7.34.0 3 13"
+
+
+@pytest.mark.case("Run All: cells that follow short live curves", "run in their order")
+@pytest.mark.parametrize("live", [0, 6, 19])
+def test_twenty_cells_by_run_all_stay_in_order(kernel, live):
+    kernel.ask("order.clear()")
+    cells = [f"order.append({number})" for number in range(20)]
+    cells[live] += "\nwith LossCurves(learn):\n    learn.fit(1)"
+    sent = [kernel.execute(cell) for cell in cells]
+    kernel.published(sent[-1])
+    assert json.loads(kernel.ask("print(order)")) == list(range(20))
+
+
+@pytest.mark.case("Colab: a slider is dragged faster than an image is drawn",
+                  "images come with a move, those in between are left out, the last never")
+def test_images_come_within_the_moves_message_and_the_last_move_is_drawn(kernel):
+    kernel.ask("e = OneCycleExplorer()\nslider = e.controls['pct_start']")
+    slider, image = kernel.ask("print(slider.model_id, e.image.model_id)").split()
+    values = [round(0.01 * number, 2) for number in range(1, 101)]
+    sent = [kernel.send("comm_msg", comm_id=slider,
+                        data={"method": "update", "state": {"value": value}, "buffer_paths": []})
+            for value in values]
+    messages = kernel.published(sent[-1])
+    done = set()
+    images = []
+    for message in messages:
+        parent = message["parent_header"].get("msg_id")
+        if is_idle(message):
+            done.add(parent)
+        elif message["msg_type"] == "comm_msg" and message["content"]["comm_id"] == image:
+            assert parent in sent and parent not in done, "an image outside of any message"
+            images.append(parent)
+    assert images[-1] == sent[-1]
+    assert len(images) < len(values) / 2, "stale moves were drawn"
+    assert kernel.ask("print(e.image.value == (e.redraw(), e.image.value)[1], slider.value)") == "True 1.0"
+    time.sleep(0.6)
+    late = kernel.ask("print(e.is_scheduled)")
+    assert late == "False"
+
+
+def test_names_of_classes_are_no_markup(kernel):
+    kernel.ask("e = CrossEntropyExplorer(vocab=['<b>$x$</b>', '&amp;', 'plain'])")
+    said = kernel.ask("print(*[c.description for c in e.controls.values()], sep='\\n')").split("\n")
+    assert said[1:] == ["&lt;b&gt;<span>$</span>x<span>$</span>&lt;/b&gt;", "&amp;amp;", "plain"]
+    assert kernel.ask("from transfer_lessons.explorers import read_description\n"
+                      "print(*map(read_description, e.controls.values()), sep='|')"
+                      ) == "target class|<b>$x$</b>|&amp;|plain"
