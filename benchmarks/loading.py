@@ -16,7 +16,7 @@ from transfer_lessons.learner import vision_learner
 from transfer_lessons.loaders import ImageDataLoaders
 
 SIZE, PRESIZE, BS = 128, 160, 64
-N_IMAGES = 64 if QUICK else 512
+N_IMAGES = 32 if QUICK else 512
 
 
 def go_through(loader: ImageLoader) -> None:
@@ -120,11 +120,13 @@ def measure_few(report: Report, files: list) -> None:
     sources = [Image.open(file).convert("RGB").resize((32, 32)) for file in files[:20]]
     loaders = {f"{n} spawned workers": ImageLoader(ImageDataset(sources, [0] * 20, 32), 4, "cpu",
                                                    num_workers=n) for n in (2, 0)}
+    method = torch.multiprocessing.get_start_method()
     torch.multiprocessing.set_start_method("spawn", force=True)
     turns = {name: partial(go_through, dl) for name, dl in loaders.items()}
     for first_epoch in turns.values():
         first_epoch()
     took = taking_turns(turns, 15)
+    torch.multiprocessing.set_start_method(method, force=True)
     report.values("an epoch of 20 tiny images, after the first", took)
     report.ratio("20 tiny images: two spawned workers / none", *took.values(), at_most=1.5)
 

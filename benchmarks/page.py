@@ -33,7 +33,7 @@ QUESTIONS = [
              "ours, not cached", {"fastai": "fastai"}),
     Question("`lr_find` on cached activations", "frozen", "lr_find",
              "ours, cached", {"fastai": "fastai", "Lightning": "Lightning"}),
-    Question("A pass of a linear head over cached features", "frozen", "a pass",
+    Question("An epoch of a linear head on cached features", "frozen", "a pass",
              "ours, epochs of AdamW",
              {"scikit-learn, lbfgs": "an iteration of scikit-learn's logistic regression"}),
     Question("64 learning rates on cached features", "sweep", "64 learning rates", "one sweep",

@@ -49,20 +49,26 @@ def our_loaders(n_train: int = TRAIN, n_valid: int = VALID, size: int = SIZE, bs
                             device=device, **options)
 
 
+def folder_name(file: Path) -> str:
+    """The class of a photograph, as workers can be told it."""
+    return Path(file).parent.name
+
+
 def fastai_loaders(n_train: int = TRAIN, n_valid: int = VALID, size: int = SIZE, bs: int = BATCH,
                    device: str = "cpu"):
     """fastai's loaders over the same split, without augmentation, with the workers it chooses."""
     from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, IndexSplitter, Resize
-    block = DataBlock((ImageBlock, CategoryBlock), get_y=lambda file: Path(file).parent.name,
+    block = DataBlock((ImageBlock, CategoryBlock), get_y=folder_name,
                       splitter=IndexSplitter(range(n_train, n_train + n_valid)),
                       item_tfms=Resize(size))
     return block.dataloaders(photographs(n_train + n_valid), bs=bs, device=torch.device(device))
 
 
-def network(arch=resnet18, n_classes: int = 5, pretrained: bool = False) -> nn.Module:
+def network(arch=resnet18, n_classes: int = 5, pretrained: bool = False,
+            hidden: int | None = 512) -> nn.Module:
     """The same network with the same first weights on every side."""
     torch.manual_seed(0)
-    return vision_model(arch, n_classes, pretrained=pretrained)
+    return vision_model(arch, n_classes, pretrained=pretrained, hidden=hidden)
 
 
 def fastai_learner(dls, model: nn.Module, frozen: bool = False):
