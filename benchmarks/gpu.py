@@ -100,7 +100,7 @@ def waits_of(function) -> Counter[str]:
 
 def waits(report: Report) -> None:
     """Waits per step: those of a long training less those of a short one."""
-    short, long = 8, 24
+    short, long = (4, 12) if QUICK else (8, 24)
     for name, precompute in (("every layer", False), ("head on cached activations", True)):
         found = []
         for n_steps in (short, long):
