@@ -149,7 +149,7 @@ def test_an_exercise_hides_the_curves_until_they_are_shown(shown):
     assert arrows.evaluate("node => getComputedStyle(node).visibility") == "hidden"
     area.get_by_role("button", name="show").click()
     assert curve.get_attribute("d")
-    assert "95 % interval" in area.locator(".tl-says").inner_text()
+    assert "validation loss" in area.locator(".tl-says").inner_text()
     assert arrows.evaluate("node => getComputedStyle(node).visibility") == "visible"
     area.locator("input[type=range]").press("ArrowLeft")
     assert not curve.get_attribute("d"), "the next learning rate is a question again"
