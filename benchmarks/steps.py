@@ -1,8 +1,8 @@
-"""Operators and host reads of a training step, counted: with the learner, and written out."""
+"""What does a training step dispatch and read, beside a bare loop?"""
 from types import SimpleNamespace
 
-import limits
 import torch
+from measure import Report
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models import resnet50
 
@@ -26,7 +26,7 @@ class Operators(TorchDispatchMode):
 
 
 def bare(learn: Learner, xb: torch.Tensor, yb: torch.Tensor) -> None:
-    """The same steps in a few lines of PyTorch."""
+    """The same steps, with the same optimizer, in a few lines of PyTorch."""
     if learn.opt is None:
         learn.opt = learn.create_opt()
     for _ in range(N_STEPS):
@@ -45,7 +45,7 @@ def ours(learn: Learner, xb: torch.Tensor, yb: torch.Tensor) -> None:
 
 
 def count(steps, learn: Learner, xb: torch.Tensor, yb: torch.Tensor) -> tuple[float, float]:
-    """Operators and host reads per step."""
+    """Operators and numbers read, per step."""
     learn.model.train()
     steps(learn, xb, yb)  # the first steps also make the optimizer's state
     with Operators() as operators:
@@ -54,6 +54,7 @@ def count(steps, learn: Learner, xb: torch.Tensor, yb: torch.Tensor) -> tuple[fl
 
 
 def main() -> None:
+    report = Report("steps", __doc__)
     torch.manual_seed(0)
     xb = torch.rand(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     yb = torch.tensor([0, 1])
@@ -64,13 +65,13 @@ def main() -> None:
     for name, model in models.items():
         learn = Learner(dls, model)
         n_bare, _ = count(bare, learn, xb, yb)
-        n_ours, n_reads = count(ours, learn, xb, yb)
-        print(f"{name}, all trained: {n_bare:.0f} operators a step bare, {n_ours:.0f} with the "
-              f"learner, {n_reads:g} host reads")
-        limits.at_most(f"{name}, operators against bare", n_ours / n_bare, 1.10)
-        limits.at_most(f"{name}, host reads per step", n_reads, 0)
+        n_ours, n_read = count(ours, learn, xb, yb)
+        report.values(f"{name}, all trained, a step", {"bare": [n_bare], "ours": [n_ours]},
+                      "operators")
+        report.ratio(f"{name}, operators: ours / bare", [n_ours], [n_bare], at_most=1.1)
+        report.number(f"{name}, numbers read per step", [n_read], at_most=0)
+    report.write()
 
 
 if __name__ == "__main__":
     main()
-    limits.end()
