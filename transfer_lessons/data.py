@@ -110,7 +110,7 @@ def augment_batch(x: Tensor, generator: torch.Generator | None = None, size: int
     contrast = 1 + lighting * signed[5]
     offset = 0.5 * (1 - contrast + lighting * signed[6])  # grey stays grey, but for the brightness
     rows = [mirror * cos, -sin, shift[0], mirror * sin, cos, shift[1], contrast, offset]
-    numbers = torch.stack(rows, 1).to(x.device, x.dtype, non_blocking=True)  # [B, 8]
+    numbers = torch.stack(rows, 1).to(x.device, x.dtype, non_blocking=x.is_cuda)  # [B, 8]
     theta = numbers[:, :6].reshape(-1, 2, 3)
     grid = nn.functional.affine_grid(theta, [len(x), 3, side, side], align_corners=False)
     x = nn.functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
@@ -230,7 +230,8 @@ def __iter__(self: ImageLoader) -> Iterator[tuple[Tensor, Tensor]]:
         for xb, yb in own:
             yield self.after_batch(xb.to(self.device)), yb.to(self.device)
         return
-    targets = torch.tensor(self.dataset.targets)[order].to(self.device, non_blocking=True)
+    is_cuda = self.device.type == "cuda"  # whose copies need not be waited for
+    targets = torch.tensor(self.dataset.targets)[order].to(self.device, non_blocking=is_cuda)
     strips = StripReader(self.dataset.sources, self.dataset.size)
     images = self.decoded.batches(strips, batches, len(self), self.device, self.num_workers)
     for xb, yb in zip(images, targets.split(self.bs), strict=False):

@@ -33,17 +33,20 @@ def scale_short_side(image: Image.Image, size: int, crop_position: float = 0.5) 
     return image.resize(new_size, Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 def crop_square(strip: Tensor, crop_position: float) -> Tensor:
-    """Cut a square out of a strip: [3, S, S] of [3, S, L] or [3, L, S].
+    """Cut a square out of a strip: [S, S, 3] of [S, L, 3] or [L, S, 3].
 
     Args:
         strip: pixels
         crop_position: along the longer side, from 0 to 1
     """
-    height, width = strip.shape[1:]
-    side = min(height, width)
-    top = round((height - side) * crop_position)
-    left = round((width - side) * crop_position)
-    return strip[:, top:top + side, left:left + side]
+    height, width = strip.shape[:2]
+    if height > width:
+        top = round((height - width) * crop_position)
+        return strip[top:top + width]
+    if width > height:
+        left = round((width - height) * crop_position)
+        return strip[:, left:left + height]
+    return strip
 
 # %% ../nbs/u2f_decoded.ipynb #8213d614
 from collections.abc import Sequence
@@ -70,26 +73,26 @@ class StripReader(Dataset):
         return len(self.sources)
 
     def __getitem__(self, item: tuple[int, float]) -> tuple[Tensor, bool]:
-        """Read an image for a crop: uint8 [3, H, W], and whether every crop lies within."""
+        """Read an image for a crop: uint8 [H, W, 3], and whether every crop lies within."""
         index, crop_position = item
         image = load_image(self.sources[index], at_least=self.size)
         strip = scale_short_side(image, self.size, crop_position)
         is_whole = max(image.size) <= MAX_RATIO * min(image.size)
-        return torch.from_numpy(np.array(strip)).permute(2, 0, 1), is_whole
+        return torch.from_numpy(np.array(strip)), is_whole
 
 Packed = tuple[Tensor, list[tuple[int, int, int]], list[bool]]
 
 def pack(strips: list[tuple[Tensor, bool]]) -> Packed:
     """Put the strips of a batch one behind the other: bytes, shapes, and which are whole."""
     pixels = [strip.flatten() for strip, _ in strips]
-    shapes = [(3, strip.shape[1], strip.shape[2]) for strip, _ in strips]
+    shapes = [(strip.shape[0], strip.shape[1], 3) for strip, _ in strips]
     block = torch.cat(pixels) if pixels else torch.empty(0, dtype=torch.uint8)
     return block, shapes, [is_whole for _, is_whole in strips]
 
 def unpack(packed: Packed) -> list[tuple[Tensor, bool]]:
     """The strips of a batch; they share the memory of the block."""
     block, shapes, whole = packed
-    parts = block.split([channels * height * width for channels, height, width in shapes])
+    parts = block.split([height * width * channels for height, width, channels in shapes])
     return [(part.view(shape), is_whole)
             for part, shape, is_whole in zip(parts, shapes, whole, strict=False)]
 
@@ -196,10 +199,10 @@ def _together(squares: list[Tensor], device: torch.device) -> Tensor:
         shape = (len(far), *squares[far[0]].shape)
         block = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
         torch.stack([squares[i] for i in far], out=block)
-        parts.append(block.to(device, non_blocking=True))
+        parts.append(block.to(device, non_blocking=device.type == "cuda"))
     if len(parts) == 1:
         return parts[0]
-    order = torch.tensor(near + far).argsort().to(device, non_blocking=True)
+    order = torch.tensor(near + far).argsort().to(device, non_blocking=device.type == "cuda")
     return torch.cat(parts)[order]
 
 def _one_ahead(batches: Generator[Tensor, None, None],
@@ -226,7 +229,8 @@ class DecodedImages:
     """Batches of a data set's images, each decoded once if its strip fits into the budget.
 
     A copy shares what is kept, but has no processes of its own yet; what comes back from a pickle
-    has kept nothing.
+    has kept nothing. Other sources or another size are noticed, and read; a file or an array whose
+    content changes later is not. Keep nothing, max_memory=0, where that happens.
 
     Args:
         budget: of memory; None takes a quarter of what is free
@@ -287,10 +291,11 @@ def _squares(images: DecodedImages, strips: StripReader, batches: list[list[tupl
                 if is_whole:
                     _keep(kept, index, strip, device, images.budget)
             if number < n_batches:
-                yield _together(
+                xb = _together(
                     [crop_square(found[index][0] if index in found else kept.strips[index],
                                  crop_position)
                      for index, crop_position in batches[number]], device)
+                yield xb.permute(0, 3, 1, 2)
     if len(kept.strips) == len(strips):
         images.reader.close()
 
@@ -312,7 +317,8 @@ def _keep(kept: _Kept, index: int, strip: Tensor, device: torch.device,
     for place in places:
         if not kept.is_full and budget.has_room(strip.numel(), place):
             # A copy: the block that it came in goes, and a worker's shared memory with it.
-            kept.strips[index] = strip.clone() if place.type == "cpu" else strip.to(place)
+            kept.strips[index] = (strip.clone() if place.type == "cpu"
+                                  else strip.to(place, non_blocking=True))
             kept.n_bytes[place.type] += strip.numel()
             return
     kept.is_full = True

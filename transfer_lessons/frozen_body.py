@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .arguments import check_count, check_seed, check_type
 from .core import preserve_training_mode
 from .freezing import LayerGroup, n_parameters, train_mode
+from .precision import Precision
 
 # %% ../nbs/u5a_frozen_body.ipynb #fd9a71bd
 # Nothing to learn, and the same output in training as ever: they may run before the cut.
@@ -114,10 +115,14 @@ class FrozenBody:
 
     Args:
         body: the frozen layers; they are copied, to be compared with later
+        precision: of its forward passes; None is float32
     """
-    def __init__(self, body: nn.Sequential):
+    def __init__(self, body: nn.Sequential, precision: Precision | None = None):
         self.body = body
+        self.precision = precision or Precision(torch.device("cpu"))
         self.digest = weights_digest(body)
+        if self.precision.dtype is not torch.float32:
+            self.digest += f" in {self.precision}"
         self.before = [value.detach().clone() for value in _weights_and_statistics(body)]
 
     def check(self) -> None:
@@ -168,7 +173,9 @@ def activations(self: FrozenBody, dl: ImageLoader, views: int = 1,
             for view in range(views):
                 torch.default_generator.manual_seed((seed + view) % 2**63)
                 for xb, _ in in_order:
-                    yield self.body(xb).float()
+                    with self.precision.autocast():
+                        activations = self.body(xb)
+                    yield activations.float()
                     progress.step()
     finally:
         progress.show()

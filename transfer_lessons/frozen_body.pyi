@@ -1,6 +1,7 @@
 """Cut a network where its frozen layers end, run them, and notice when they change."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
 from .data import ImageLoader
+from .precision import Precision
 from collections.abc import Generator
 from collections.abc import Sequence
 from timm.layers import SelectAdaptivePool2d
@@ -49,12 +50,14 @@ class FrozenBody:
 
     Args:
         body: the frozen layers; they are copied, to be compared with later
+        precision: of its forward passes; None is float32
     """
     body: nn.Sequential
+    precision: Any
     digest: str
     before: Any
 
-    def __init__(self, body: nn.Sequential):
+    def __init__(self, body: nn.Sequential, precision: Precision | None=None):
         ...
 
     def check(self) -> None:

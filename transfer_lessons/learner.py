@@ -19,7 +19,7 @@ from . import freezing
 from . import predictions  # noqa: F401  it adds methods to Learner
 from .arguments import check_flag, check_options
 from .backbones import DEFAULT_ARCH, Arch, vision_model
-from .core import Table
+from .core import Table, defer_interrupts
 from .loaders import ImageDataLoaders
 from .freezing import LearningRate
 from .network_checks import check_head_runs_last, check_loaders
@@ -56,6 +56,37 @@ def freeze(self: Learner) -> None:
 def unfreeze(self: Learner) -> None:
     """Train every layer."""
     self.freeze_to(0)
+
+# %% ../nbs/u10_learner.ipynb #4ce2b708
+from .network_checks import fastest_format
+from .precision import Precision, choose_precision
+
+# %% ../nbs/u10_learner.ipynb #ff89220b
+@patch
+def set_precision(self: Learner, precision: Precision) -> Learner:
+    """Run forward passes in a format, in the layout that suits it; weights stay in float32."""
+    device = self.dls.device
+    with defer_interrupts():
+        self.precision = precision
+        self.memory_format = fastest_format(self.model, device, precision.dtype)
+        self.model.to(memory_format=self.memory_format)
+        self.guard = None
+    return self
+
+@patch
+def to_bf16(self: Learner) -> Learner:
+    """Train and predict in bfloat16; where the device has none, in what it has, and say so."""
+    return self.set_precision(choose_precision(torch.bfloat16, self.dls.device))
+
+@patch
+def to_fp16(self: Learner) -> Learner:
+    """Train and predict in float16, with a gradient scaler; on a CPU in bfloat16, and say so."""
+    return self.set_precision(choose_precision(torch.float16, self.dls.device))
+
+@patch
+def to_fp32(self: Learner) -> Learner:
+    """Train and predict in float32 again."""
+    return self.set_precision(Precision(self.dls.device))
 
 # %% ../nbs/u10_learner.ipynb #f33a3cc2
 def vision_learner(dls: ImageDataLoaders, arch: Arch = DEFAULT_ARCH,

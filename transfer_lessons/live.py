@@ -54,9 +54,9 @@ def start(self: LossCurves, epoch: int, n_steps: int) -> None:
 def step(self: LossCurves) -> None:
     """A step is made: draw from time to time."""
     self.n_done += 1
-    loss = self.learn.recorder.losses[-1]
-    self.status = (f"Epoch {self.epoch + 1} of {self.n_epoch}, step {self.n_done} of "
-                   f"{self.n_steps}: training loss {loss:.3f}.")
+    losses = self.learn.recorder.losses[-1:]  # none yet, at first: they arrive a few steps later
+    self.status = f"Epoch {self.epoch + 1} of {self.n_epoch}, step {self.n_done} of {self.n_steps}"
+    self.status += f": training loss {losses[0]:.3f}." if losses else "."
     started = time.monotonic()
     if started < self.next_draw:
         return

@@ -25,7 +25,7 @@ def sigmoid(x: Tensor) -> Tensor:
 # %% ../nbs/03_cross_entropy.ipynb #a36a1412
 def _at_least_float32(x: Tensor) -> Tensor:
     """Whole numbers and half precision as float32; float32 and float64 as they are."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 def _minus_largest(logits: Tensor, dim: int) -> Tensor:
     """The logits less the largest one along `dim`: at most 0."""
@@ -87,7 +87,7 @@ def _check_shapes(logits: Tensor, targets: Tensor, weight: Tensor | None) -> Non
 # %% ../nbs/03_cross_entropy.ipynb #136ccf7e
 def _product(weight: Tensor, values: Tensor) -> Tensor:
     """The product, in which 0 times infinity is 0: what has no weight does not matter."""
-    return weight * torch.where((weight == 0) & values.isinf(), 0.0, values)
+    return weight * values.masked_fill((weight == 0) & values.isinf(), 0.0)
 
 def _reduce(losses: Tensor, item_weights: Tensor, reduction: str) -> Tensor:
     """One number from one loss per item; the mean is weighted by `item_weights`."""
@@ -100,12 +100,19 @@ def _reduce(losses: Tensor, item_weights: Tensor, reduction: str) -> Tensor:
     if losses.numel() == 0:
         raise ValueError("The batch is empty, so its loss has no mean. Give at least one item.")
     total = item_weights.sum()
-    if total.device.type == "cpu" and total == 0:
+    if total.device.type == "cpu" and not total.tolist():
         raise ValueError("The weights of all labels in this batch add up to 0, so its loss has no "
                          "mean. Check weight, and ignore_index, whose labels have weight 0.")
     return losses.sum() / total
 
 # %% ../nbs/03_cross_entropy.ipynb #4030d010
+def _is_nan(loss: Tensor) -> bool:
+    """Whether a loss on the CPU is NaN; a GPU is not asked, for that would wait for it."""
+    if loss.device.type != "cpu":
+        return False
+    value = (loss if loss.ndim == 0 else loss.detach().sum()).tolist()
+    return value != value  # of all numbers only NaN differs from itself
+
 def explain_nan(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> None:
     """Raise an error if a label or a row of -inf is the reason why a `cross_entropy` is NaN.
 
@@ -144,25 +151,29 @@ def _class_loss(log_probs: Tensor, targets: Tensor, weight: Tensor | None,
     """The sum of -q · log(p) of each item, reduced; a label out of range makes it NaN."""
     dim = _class_dim(log_probs)
     n_classes = log_probs.shape[dim]
-    along_dim = (-1, *[1] * (log_probs.dim() - dim - 1))
-    weights = log_probs.new_ones(n_classes) if weight is None else weight.to(log_probs)
-    weights = weights.view(along_dim)
+    along_dim = (n_classes, *[1] * (log_probs.dim() - dim - 1))
+    weights = (log_probs.new_ones(along_dim) if weight is None else
+               weight.to(log_probs).view(along_dim))
 
-    def item_losses(target_probs: Tensor) -> Tensor:
-        smoothed = (1 - label_smoothing) * target_probs + label_smoothing / n_classes
-        return -_product(smoothed * weights, log_probs).sum(dim)
+    def item_losses(target_probs: Tensor, weighted: Tensor) -> Tensor:
+        if label_smoothing:
+            smoothed = (1 - label_smoothing) * target_probs.to(log_probs)
+            weighted = (smoothed + label_smoothing / n_classes) * weights
+        return -_product(weighted, log_probs).sum(dim)
 
     if targets.is_floating_point():
-        losses = item_losses(targets.to(log_probs))
+        target_probs = targets.to(log_probs)
+        losses = item_losses(target_probs, target_probs * weights)
         return _reduce(losses, torch.ones_like(losses), reduction)
     labels = targets.long()
     classes = torch.arange(n_classes, device=labels.device).view(along_dim)
     is_target = labels.unsqueeze(dim) == classes
     ignored = labels == ignore_index
     unknown = ~is_target.any(dim)
-    losses = item_losses(is_target.to(log_probs))
+    weighted = is_target * weights
+    losses = item_losses(is_target, weighted)
     losses = losses.masked_fill(unknown, torch.nan).masked_fill(ignored, 0)
-    item_weights = (is_target * weights).sum(dim)
+    item_weights = weighted.sum(dim)
     item_weights = item_weights.masked_fill(unknown, torch.nan).masked_fill(ignored, 0)
     return _reduce(losses, item_weights, reduction)
 
@@ -186,7 +197,7 @@ def nll(log_probs: Tensor, targets: Tensor, *, weight: Tensor | None = None,
     """
     _check_shapes(log_probs, targets, weight)
     loss = _class_loss(log_probs, targets, weight, 0.0, ignore_index, reduction)
-    if loss.device.type == "cpu" and loss.isnan().any():
+    if _is_nan(loss):
         explain_nan(log_probs, targets, ignore_index)
     return loss
 
@@ -221,7 +232,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, weight: Tensor | None = No
                          "Try label_smoothing=0.1.")
     log_probs = log_softmax(logits, _class_dim(logits))
     loss = _class_loss(log_probs, targets, weight, label_smoothing, ignore_index, reduction)
-    if loss.device.type == "cpu" and loss.isnan().any():
+    if _is_nan(loss):
         explain_nan(logits, targets, ignore_index)
     return loss
 

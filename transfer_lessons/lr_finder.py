@@ -168,6 +168,7 @@ from .freezing import train_mode
 from .learner import Learner, Recorder, generators
 from .optim import n_layer_groups, set_hyperparams
 from .schedules import exponential
+from .step_guard import LossReader
 from .training_checks import explain_out_of_memory
 
 def _copy_model(model: torch.nn.Module) -> torch.nn.Module:
@@ -226,26 +227,48 @@ def suggest(lrs: Sequence[float], losses: Sequence[float],
     used_lrs = lrs[N_SKIPPED_FIRST:N_SKIPPED_FIRST + len(finite)]
     return {function.__name__: ask_suggestion(function, used_lrs, finite) for function in functions}
 
-def _range_test(learn: Learner, lrs: Iterable[float], raw: list[float], losses: list[float],
-                progress: Progress) -> None:
-    """Train a temporary copy, one batch per learning rate; append the losses, raw and smoothed."""
+class _Curve:
+    """The losses of a range test as they arrive, raw and smoothed, until they explode."""
+    def __init__(self) -> None:
+        self.raw: list[float] = []
+        self.losses: list[float] = []
+        self.average = 0.0
+        self.best = math.inf
+        self.has_ended = False
+
+    def smooth(self) -> bool:
+        """Smooth the losses that have arrived; returns whether the curve has ended."""
+        for loss in self.raw[len(self.losses):]:
+            if self.has_ended:
+                break
+            self.average = 0.98 * self.average + 0.02 * loss
+            self.losses.append(self.average / (1 - 0.98 ** (len(self.losses) + 1)))
+            self.best = min(self.best, self.losses[-1])
+            self.has_ended = has_exploded(self.losses, self.best)
+        del self.raw[len(self.losses):]
+        return self.has_ended
+
+def _range_test(learn: Learner, lrs: Iterable[float], curve: _Curve, progress: Progress) -> None:
+    """Train a temporary copy, one batch per learning rate; the losses go into the curve."""
     batches = itertools.chain.from_iterable(itertools.repeat(learn.dls.train))
-    average = 0.0
-    best = math.inf
+    reader = LossReader(curve.raw)
     with temporary_copy(learn) as copied:
         copied.opt = copied.create_opt()
         n_groups = n_layer_groups(copied.opt)
         train_mode(copied.model)
-        for lr, (xb, yb) in zip(lrs, batches, strict=False):
-            set_hyperparams(copied.opt, [lr] * n_groups, None)
-            loss = copied.train_step(xb, yb)
-            average = 0.98 * average + 0.02 * loss
-            raw.append(loss)
-            losses.append(average / (1 - 0.98 ** (len(losses) + 1)))
-            best = min(best, losses[-1])
-            progress.step()
-            if has_exploded(losses, best):
-                break
+        try:
+            for lr, (xb, yb) in zip(lrs, batches, strict=False):
+                set_hyperparams(copied.opt, [lr] * n_groups, None)
+                reader.add(copied.train_step(xb, yb), copied.guard)
+                progress.step()
+                if curve.smooth():
+                    break
+        except FloatingPointError:
+            if not curve.smooth():  # else it had exploded before
+                raise
+        finally:
+            reader.close()
+            curve.smooth()
 
 # %% ../nbs/09_lr_finder.ipynb #697fba29
 @patch
@@ -274,13 +297,13 @@ def lr_find(self: Learner, start_lr: float = 1e-7, end_lr: float = 10.0, num_it:
         raise ValueError(f"start_lr must be below end_lr; got {start_lr} and {end_lr}. "
                          "Try lr_find(1e-7, 10).")
     lrs = (exponential(step / num_it, start_lr, end_lr) for step in range(num_it))
-    raw: list[float] = []
-    losses: list[float] = []
+    curve = _Curve()
+    losses = curve.losses
     progress = Progress()
     progress.start(0, num_it)
     try:
         with explain_out_of_memory("in lr_find", self.dls.bs):
-            _range_test(self, lrs, raw, losses, progress)
+            _range_test(self, lrs, curve, progress)
     except (FloatingPointError, KeyboardInterrupt) as end:
         _check_first_loss(end, losses, start_lr)
         reason = str(end) or "Stopped"
@@ -292,7 +315,7 @@ def lr_find(self: Learner, start_lr: float = 1e-7, end_lr: float = 10.0, num_it:
     suggestions: dict[str, float | None] = {function.__name__: None for function in functions}
     if not note:
         suggestions.update(suggest(tried, losses, functions))
-        note = NOISE if is_noise(losses, raw) else ""
+        note = NOISE if is_noise(losses, curve.raw) else ""
     if note:
         print(note)
     return LRFind(tried, losses, suggestions, note)

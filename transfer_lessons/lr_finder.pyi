@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from matplotlib.axes import Axes
+from typing import Any
 import contextlib
 import torch
 
@@ -109,8 +110,22 @@ def suggest(lrs: Sequence[float], losses: Sequence[float], suggest_funcs: Sequen
         ValueError: where fewer than two points are left, or where the curve is flat
     """
 
-def _range_test(learn: Learner, lrs: Iterable[float], raw: list[float], losses: list[float], progress: Progress) -> None:
-    """Train a temporary copy, one batch per learning rate; append the losses, raw and smoothed."""
+class _Curve:
+    """The losses of a range test as they arrive, raw and smoothed, until they explode."""
+    average: float
+    best: Any
+    has_ended: bool
+    raw: list[float]
+    losses: list[float]
+
+    def __init__(self) -> None:
+        ...
+
+    def smooth(self) -> bool:
+        """Smooth the losses that have arrived; returns whether the curve has ended."""
+
+def _range_test(learn: Learner, lrs: Iterable[float], curve: _Curve, progress: Progress) -> None:
+    """Train a temporary copy, one batch per learning rate; the losses go into the curve."""
 
 def _check_first_loss(end: BaseException, losses: list[float], lr: float) -> None:
     """Raise `FloatingPointError` where not even the first loss was finite."""

@@ -90,6 +90,7 @@ class PrecomputedLearner(Learner):
         check_type("original", original, Learner, "learn")
         super().__init__(dls, model, original.loss_func, original.metrics, original.opt_func,
                          original.path)
+        self.set_precision(original.precision)
         self.original = original
         layer_groups = group_parameters(original.model)
         layer_group = {p: i for i, group in enumerate(layer_groups) for p in group}
@@ -174,7 +175,7 @@ def precompute(self: Learner, views: int | None = None, max_memory: int = 2 * 2*
     two_images.num_workers = 0
     xb, _ = next(iter(two_images))
     frozen, trained = split_frozen(self.model, xb)
-    body = FrozenBody(frozen)
+    body = FrozenBody(frozen, self.precision)
     dls = copy.copy(self.dls)
     n_rows = n_views * len(dls.train.dataset) + len(dls.valid.dataset)
     n_bytes = n_rows * _bytes_per_image(body, xb)

@@ -25,21 +25,36 @@ class Recorder:
         self.history = Table()  # a row per epoch: epoch, train_loss, valid_loss, metrics, seconds
         self.ends: list[int] = []  # how many steps had been made when each epoch ended
 
-    def end_step(self, loss: float, opt: Optimizer) -> None:
-        """Record a step's loss, and the learning rates and momentum it was made with.
+    def begin_step(self, opt: Optimizer) -> None:
+        """Record a step's learning rates and momentum; its loss comes later, into `losses`.
 
         Args:
-            loss: of the batch, before the step
-            opt: the optimizer that made the step
+            opt: the optimizer that makes the step
         """
         rates = {group.get("layer_group", number): group["lr"]
                  for number, group in enumerate(opt.param_groups)}
         first = opt.param_groups[0]
         momentum = first["betas"][0] if "betas" in first else first.get("momentum", 0.0)
         with defer_interrupts():
-            self.losses.append(loss)
             self.lrs.append(list(rates.values()))
             self.moms.append(momentum)
+
+    def end_step(self, loss: float, opt: Optimizer) -> None:
+        """Record a step whose loss is known at once.
+
+        Args:
+            loss: of the batch, before the step
+            opt: the optimizer that made the step
+        """
+        with defer_interrupts():
+            self.begin_step(opt)
+            self.losses.append(loss)
+
+    def drop_unfinished(self) -> None:
+        """Forget steps that have no loss: all lists are of one length again."""
+        with defer_interrupts():
+            del self.lrs[len(self.losses):]
+            del self.moms[len(self.losses):]
 
     def end_epoch(self, names: Sequence[str], values: Sequence[Any]) -> NamedTuple:
         """Record an epoch's results.

@@ -20,13 +20,23 @@ class Recorder:
     def __init__(self) -> None:
         ...
 
+    def begin_step(self, opt: Optimizer) -> None:
+        """Record a step's learning rates and momentum; its loss comes later, into `losses`.
+
+        Args:
+            opt: the optimizer that makes the step
+        """
+
     def end_step(self, loss: float, opt: Optimizer) -> None:
-        """Record a step's loss, and the learning rates and momentum it was made with.
+        """Record a step whose loss is known at once.
 
         Args:
             loss: of the batch, before the step
             opt: the optimizer that made the step
         """
+
+    def drop_unfinished(self) -> None:
+        """Forget steps that have no loss: all lists are of one length again."""
 
     def end_epoch(self, names: Sequence[str], values: Sequence[Any]) -> NamedTuple:
         """Record an epoch's results.

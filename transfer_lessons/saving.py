@@ -38,7 +38,8 @@ from torch.optim import Optimizer
 
 from .arguments import as_path, check_count
 from .checkpoints import check_writable, read_checkpoint, save_checkpoint
-from .core import defer_interrupts
+from .core import defer_interrupts, warn_caller
+from .step_guard import StepGuard
 
 # %% ../nbs/u10c_saving.ipynb #e841ae38
 def _checkpoint_file(learn: Learner, name: str | os.PathLike) -> Path:
@@ -80,7 +81,9 @@ def save(self: Learner, name: str | os.PathLike, epoch: int | None = None) -> Pa
                 tensors[f"opt.{number}.{key}"] = value
     info = {"vocab": self.dls.vocab, "epoch": epoch, "optimizer": type(self.opt).__name__,
             "trains": [parameter.requires_grad for parameter in self.model.parameters()],
-            "recorder": self.recorder.state()}
+            "precision": str(self.precision), "recorder": self.recorder.state()}
+    if self.guard is not None and self.guard.scaler is not None:
+        info["scaler"] = self.guard.scaler.state_dict()
     save_checkpoint(file, tensors, info)
     return file
 
@@ -130,10 +133,15 @@ def load(self: Learner, name: str | os.PathLike) -> Learner:
 
 # %% ../nbs/u10c_saving.ipynb #9e4126e4
 @patch
-def _resume(self: Learner, opt: Optimizer, start_epoch: int) -> None:
+def _resume(self: Learner, guard: StepGuard, start_epoch: int) -> None:
     """Put optimizer, what trains, history and random states where a checkpoint left them."""
-    tensors, info = _checked_resume(self.loaded, type(opt).__name__, start_epoch)
-    _load_optimizer(opt, _part(tensors, "opt"))
+    tensors, info = _checked_resume(self.loaded, type(guard.opt).__name__, start_epoch)
+    before = info.get("precision", "float32")
+    if before != str(self.precision):
+        warn_caller(f"The checkpoint was trained in {before}; it goes on in {self.precision}.")
+    if guard.scaler is not None and "scaler" in info:
+        guard.scaler.load_state_dict(info["scaler"])
+    _load_optimizer(guard.opt, _part(tensors, "opt"))
     for parameter, trains in zip(self.model.parameters(), info["trains"], strict=True):
         parameter.requires_grad_(trains)
     states = _part(tensors, "random")

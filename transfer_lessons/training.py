@@ -40,12 +40,14 @@ from .arguments import as_list, as_path, check_function, check_type
 from .core import Progress, defer_interrupts, preserve_training_mode
 from .loaders import ImageDataLoaders
 from .freezing import LearningRate, group_parameters, spread_lrs, train_mode
-from .losses import cross_entropy, explain_nan
+from .losses import cross_entropy
 from .network_checks import (
     batches_in_order, check_loaders, check_training, fastest_format, run_model)
 from .optim import (
     adamw, n_layer_groups, param_groups, set_hyperparams, set_weight_decay)
+from .precision import Precision
 from .recorder import Recorder
+from .step_guard import LossReader, StepGuard
 from transfer_lessons.training_checks import (
     check_epochs, check_optimizer, check_schedule, explain_out_of_memory, function_name,
     how_to_go_on, one_number)
@@ -77,11 +79,13 @@ class Learner:
         self.metrics: list[Callable] = [check_function("metrics", metric, "error_rate")
                                         for metric in as_list("metrics", several or [])]
         self.path = as_path("path", path)
+        self.precision = Precision(dls.device)
         self.memory_format = fastest_format(model, dls.device)
         self.model: nn.Module = model.to(dls.device).to(memory_format=self.memory_format)
         if isinstance(loss_func, nn.Module):
             loss_func.to(dls.device, torch.float32)  # for its class weights
         self.opt: Optimizer | None = None  # that of the last training
+        self.guard: StepGuard | None = None  # of its steps
         self.recorder = Recorder()
         self.progress_type: Callable[[int], Any] = Progress  # number of epochs -> its display
         self.loaded: tuple[dict, dict] | None = None  # what `load` read, until it is resumed
@@ -106,58 +110,44 @@ def forward(self: Learner, xb: Tensor) -> Tensor:
     """
     if xb.ndim == 4:
         xb = xb.contiguous(memory_format=self.memory_format)
-    return run_model(self.model, xb, len(self.dls.vocab))
-
-# %% ../nbs/08_training_loop.ipynb #c7d5b9a6
-import math
-
-from torch.nn.utils import get_total_norm
+    with self.precision.autocast():
+        logits = run_model(self.model, xb, len(self.dls.vocab))
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 # %% ../nbs/08_training_loop.ipynb #7303896a
 @patch
-def train_step(self: Learner, xb: Tensor, yb: Tensor) -> float:
-    """Train on one batch.
+def train_step(self: Learner, xb: Tensor, yb: Tensor) -> Tensor:
+    """Train on one batch, without waiting for the device.
+
+    Where the loss, a gradient or a BatchNorm statistic is not finite, weights stay as they were, at
+    this step and all later ones, until a `LossReader` has noticed.
 
     Args:
         xb: images [B, 3, H, W], 0 to 1
         yb: class numbers [B]
 
     Returns:
-        the loss, before the step
-
-    Raises:
-        FloatingPointError: where the loss, a gradient or a BatchNorm statistic is not finite;
-            weights and statistics are then as before
+        the loss before the step, a number on the device
     """
-    if self.opt is None:
-        self.opt = self.create_opt()
-    statistics = _batchnorm_statistics(self.model)
-    saved = [value.clone() for value in statistics]
+    guard = self._step_guard()
+    guard.before_batch(self.model)
     logits = self.forward(xb)
     loss = self.loss_func(logits, yb)
-    loss.backward()
-    watched = [p.grad for p in self.model.parameters() if p.grad is not None]
-    watched += [value for value in statistics if value.is_floating_point()]
-    largest = get_total_norm(watched, norm_type=math.inf)  # NaN or inf where any of them is
-    # The only place of a step that waits for the device.
-    loss_value, largest_value = torch.stack([loss.detach().float().sum(), largest.float()]).tolist()
-    if math.isfinite(loss_value) and math.isfinite(largest_value):
-        with defer_interrupts():
-            self.opt.step()
-            self.opt.zero_grad()
-        return loss_value
-    for value, before in zip(statistics, saved, strict=True):
-        value.copy_(before)
-    self.opt.zero_grad()
-    explain_nan(logits.detach(), yb)  # raises where a label is the reason
-    if math.isfinite(loss_value):
-        raise FloatingPointError(f"The largest gradient or BatchNorm statistic is {largest_value}")
-    raise FloatingPointError(f"The loss is {loss_value}")
+    guard.batch = logits.detach(), yb
+    guard.scaled(loss).backward()
+    with defer_interrupts():
+        guard.step(loss)
+        guard.opt.zero_grad()
+    return loss.detach()
 
-def _batchnorm_statistics(model: nn.Module) -> list[Tensor]:
-    """What BatchNorm layers in training mode update as a batch passes."""
-    layers = [layer for layer in model.modules() if hasattr(layer, "running_mean")]
-    return [value for layer in layers if layer.training for value in layer.buffers()]
+@patch
+def _step_guard(self: Learner) -> StepGuard:
+    """What guards the optimizer's steps; both are made where there are none."""
+    if self.opt is None:
+        self.opt = self.create_opt()
+    if self.guard is None or self.guard.opt is not self.opt:
+        self.guard = StepGuard(self.opt, self.precision.scaler())
+    return self.guard
 
 # %% ../nbs/08_training_loop.ipynb #721ea12a
 @patch
@@ -211,23 +201,33 @@ def _train_epoch(self: Learner, epoch: int, hyperparams: Callable, progress: Pro
     """Train on every batch once; returns the mean loss."""
     assert self.opt is not None  # `fit` made it
     n_steps = len(self.dls.train)
-    total = 0.0
+    record = self.recorder
+    n_before = len(record.losses)
+    reader = LossReader(record.losses)
     train_mode(self.model)
     progress.start(epoch, n_steps)
-    for step, (xb, yb) in enumerate(self.dls.train, start=epoch * n_steps):
-        learning_rates, momentum = hyperparams(step)
-        set_hyperparams(self.opt, learning_rates, momentum)
-        try:
-            loss = self.train_step(xb, yb)
-        except FloatingPointError as error:
-            raise FloatingPointError(
-                f"{error} at step {step} (epoch {epoch}, both counted from 0), learning rate "
-                f"{max(learning_rates):.2g}. The weights are those before this step, which may "
-                "have diverged already. Most often the learning rate is too high: start again with "
-                "a new learner, or learn.load(name), at a tenth of it, or ask learn.lr_find()."
-            ) from None
-        self.recorder.end_step(loss, self.opt)
-        progress.step()
+    try:
+        for step, (xb, yb) in enumerate(self.dls.train, start=epoch * n_steps):
+            set_hyperparams(self.opt, *hyperparams(step))
+            record.begin_step(self.opt)
+            reader.add(self.train_step(xb, yb), self.guard)
+            progress.step()
+        reader.finish()
+    except FloatingPointError as error:
+        bad = len(record.losses)  # all steps before it have a loss
+        raise FloatingPointError(
+            f"{error} at step {epoch * n_steps + bad - n_before} (epoch {epoch}, both counted "
+            f"from 0), learning rate {max(record.lrs[bad]):.2g}. The weights are those before this "
+            "step, which may have diverged already. Most often the learning rate is too high: "
+            "start again with a new learner, or learn.load(name), at a tenth of it, or ask "
+            "learn.lr_find()."
+        ) from None
+    finally:
+        with defer_interrupts():
+            reader.close()
+            record.drop_unfinished()
+    total = 0.0
+    for loss in record.losses[n_before:]:
         total += loss
     return total / n_steps
 
@@ -306,9 +306,11 @@ def fit(self: Learner, n_epoch: int, lr: LearningRate = 1e-3,
         check_training(self.forward, self.model, self.dls, self.loss_func, self.metrics)
     if checkpoint is not None:
         self.check_can_save(checkpoint)
+    guard = StepGuard(opt, self.precision.scaler())
     if start_epoch:
-        self._resume(opt, start_epoch)
+        self._resume(guard, start_epoch)
     self.opt = opt
+    self.guard = guard
     self.loaded = None  # used up
     n_steps = n_epoch * len(self.dls.train)
 

@@ -8,8 +8,10 @@ from .freezing import LearningRate
 from .image_files import ImageSource
 from .loaders import ImageDataLoaders
 from .lr_finder import LRFind
+from .precision import Precision
 from .precompute import PrecomputedLearner
 from .recorder import Recorder
+from .step_guard import StepGuard
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -57,12 +59,14 @@ class Learner:
     loss_func: Callable
     opt_func: Callable
     path: Path
+    precision: Precision
     memory_format: torch.memory_format
     recorder: Recorder
     dls: ImageDataLoaders
     metrics: list[Callable]
     model: nn.Module
     opt: Optimizer | None
+    guard: StepGuard | None
     progress_type: Callable[[int], Any]
     loaded: tuple[dict, dict] | None
 
@@ -103,6 +107,18 @@ class Learner:
 
     def unfreeze(self) -> None:
         """Train every layer."""
+
+    def set_precision(self, precision: Precision) -> Learner:
+        """Run forward passes in a format, in the layout that suits it; weights stay in float32."""
+
+    def to_bf16(self) -> Learner:
+        """Train and predict in bfloat16; where the device has none, in what it has, and say so."""
+
+    def to_fp16(self) -> Learner:
+        """Train and predict in float16, with a gradient scaler; on a CPU in bfloat16, and say so."""
+
+    def to_fp32(self) -> Learner:
+        """Train and predict in float32 again."""
 
     def summary(self, lr: LearningRate | None=None) -> Table:
         """The model's layer groups: their blocks, sizes, whether they train, and their learning rates.
@@ -247,7 +263,7 @@ class Learner:
         ValueError: for a pickle, a damaged file, and the weights of another model
     """
 
-    def _resume(self, opt: Optimizer, start_epoch: int) -> None:
+    def _resume(self, guard: StepGuard, start_epoch: int) -> None:
         """Put optimizer, what trains, history and random states where a checkpoint left them."""
 
     def forward(self, xb: Tensor) -> Tensor:
@@ -263,20 +279,22 @@ class Learner:
         ValueError: where the model fails, or gives anything else
     """
 
-    def train_step(self, xb: Tensor, yb: Tensor) -> float:
-        """Train on one batch.
+    def train_step(self, xb: Tensor, yb: Tensor) -> Tensor:
+        """Train on one batch, without waiting for the device.
+
+    Where the loss, a gradient or a BatchNorm statistic is not finite, weights stay as they were, at
+    this step and all later ones, until a `LossReader` has noticed.
 
     Args:
         xb: images [B, 3, H, W], 0 to 1
         yb: class numbers [B]
 
     Returns:
-        the loss, before the step
-
-    Raises:
-        FloatingPointError: where the loss, a gradient or a BatchNorm statistic is not finite;
-            weights and statistics are then as before
+        the loss before the step, a number on the device
     """
+
+    def _step_guard(self) -> StepGuard:
+        """What guards the optimizer's steps; both are made where there are none."""
 
     def get_logits(self, dl: Any=None) -> tuple[Tensor, Any]:
         """The model's logits for every image of a loader, unaugmented and in order.
@@ -326,6 +344,3 @@ class Learner:
         torch.OutOfMemoryError: where memory runs out, with a batch size to try
         OSError: where the checkpoint cannot be saved, before anything changes
     """
-
-def _batchnorm_statistics(model: nn.Module) -> list[Tensor]:
-    """What BatchNorm layers in training mode update as a batch passes."""

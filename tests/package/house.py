@@ -12,10 +12,10 @@ NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9u][0-9]*.ipynb"))
 FLOORS = ["arguments", "core", "figures", "pixels", "formats", "image_files", "folders", "labels",
           "copies", "checkpoints", "workers", "decoded", "data", "loaders", "datasets", "losses", "weights",
           "backbones", "optim", "freezing", "schedules", "recorder", "training_checks",
-          "network_checks", "training", "saving", "predictions", "learner", "curves", "lr_finder",
-          "fine_tuning", "interpretation", "activation_store", "frozen_body", "precompute",
-          "sweep_result", "sweep", "scrubber", "explorers", "plot_explorers", "image_explorers",
-          "live"]
+          "network_checks", "precision", "step_guard", "training", "saving", "predictions",
+          "learner", "curves", "lr_finder", "fine_tuning", "interpretation", "activation_store",
+          "frozen_body", "precompute", "sweep_result", "sweep", "scrubber", "explorers",
+          "plot_explorers", "image_explorers", "live"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
 
 

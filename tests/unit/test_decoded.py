@@ -1,4 +1,5 @@
 """Decoded once: the same pixels, the same random crops, no file opened twice, no byte over the budget."""
+import contextlib
 import copy
 import gc
 import json
@@ -131,8 +132,7 @@ def test_a_square_cut_out_of_a_strip_is_the_square():
         image = noise(0, width, height)
         for crop_position in (0, 0.21, 0.5, 1):
             strip = torch.from_numpy(np.array(scale_short_side(image, 24, crop_position)))
-            cut = crop_square(strip.permute(2, 0, 1), crop_position).permute(1, 2, 0)
-            assert np.array_equal(cut, square(image, 24, crop_position))
+            assert np.array_equal(crop_square(strip, crop_position), square(image, 24, crop_position))
 
 
 def test_every_part_of_an_endless_image_is_seen():
@@ -328,6 +328,18 @@ def test_loops_within_loops_and_loops_that_end_early(files):
     assert held == images.decoded.budget.n_bytes()
 
 
+def test_a_pass_that_draws_from_torchs_own_generator_is_the_same(files):
+    passes = []
+    for max_memory in (None, 0):
+        images = loader(files, max_memory=max_memory, augment={"rotate": 10})
+        epoch(images)
+        images.generator = None  # as where activations of several views are cached
+        torch.manual_seed(3)
+        passes.append([epoch(images)[0] for _ in range(2)])
+    assert torch.equal(passes[0][0], passes[1][0]) and torch.equal(passes[0][1], passes[1][1])
+    assert len(passes[0][0]) == len(files) and not torch.equal(*passes[0])
+
+
 class Inverted(ImageDataset):
     """Images that are read in a way of one's own."""
     def __getitem__(self, item):
@@ -423,6 +435,47 @@ def test_batches_on_a_gpu_are_those_of_the_cpu(files, max_memory):
         assert torch.allclose(gpu_xb.cpu(), xb, atol=1e-4) and torch.equal(gpu_yb.cpu(), yb)
     kept = on_gpu.decoded.kept.strips.values()
     assert max_memory is not None or {strip.device.type for strip in kept} == {"cuda"}
+
+
+class FakeStream:
+    """Notes what a stream of a GPU is asked to do."""
+    def __init__(self, notes, name):
+        self.notes, self.name = notes, name
+
+    def wait_stream(self, other):
+        self.notes.append(f"{self.name} waits for {other.name}")
+
+    def record_event(self):
+        return len(self.notes)
+
+    def wait_event(self, event):
+        self.notes.append(f"{self.name} waits")
+
+
+def test_the_next_batch_is_sent_before_this_one_is_used(monkeypatch):
+    notes = []
+    class Batch(int):
+        def record_stream(self, stream):
+            notes.append(f"batch {self} belongs to {stream.name}")
+    def batches():
+        try:
+            for number in range(3):
+                notes.append(f"batch {number} sent")
+                yield Batch(number)
+        finally:
+            notes.append("closed")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: FakeStream(notes, "copying"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: FakeStream(notes, "computing"))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    ahead = decoded._one_ahead(batches(), torch.device("cuda"))
+    assert next(ahead) == 0
+    assert notes == ["copying waits for computing", "batch 0 sent", "batch 1 sent", "computing waits",
+                     "batch 0 belongs to computing"]
+    assert list(ahead) == [1, 2] and notes.count("closed") == 1
+    early = decoded._one_ahead(batches(), torch.device("cuda"))
+    next(early)
+    early.close()
+    assert notes.count("closed") == 2
 
 
 def test_squares_from_two_places_become_one_batch_in_order():

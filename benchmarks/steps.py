@@ -1,0 +1,76 @@
+"""Operators and host reads of a training step, counted: with the learner, and written out."""
+from types import SimpleNamespace
+
+import limits
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.models import resnet50
+
+from transfer_lessons.backbones import vision_model
+from transfer_lessons.learner import Learner
+from transfer_lessons.step_guard import STEPS_PER_READ, LossReader
+
+READ = "aten._local_scalar_dense.default"  # what .item(), bool() and float() come to
+N_STEPS = 2 * STEPS_PER_READ
+
+
+class Operators(TorchDispatchMode):
+    """Counts the operators that are dispatched."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+def bare(learn: Learner, xb: torch.Tensor, yb: torch.Tensor) -> None:
+    """The same steps in a few lines of PyTorch."""
+    if learn.opt is None:
+        learn.opt = learn.create_opt()
+    for _ in range(N_STEPS):
+        loss = torch.nn.functional.cross_entropy(learn.model(xb), yb)
+        loss.backward()
+        learn.opt.step()
+        learn.opt.zero_grad()
+
+
+def ours(learn: Learner, xb: torch.Tensor, yb: torch.Tensor) -> None:
+    """The steps that `fit` makes, and their losses read."""
+    reader = LossReader([])
+    for _ in range(N_STEPS):
+        reader.add(learn.train_step(xb, yb), learn.guard)
+    reader.finish()
+
+
+def count(steps, learn: Learner, xb: torch.Tensor, yb: torch.Tensor) -> tuple[float, float]:
+    """Operators and host reads per step."""
+    learn.model.train()
+    steps(learn, xb, yb)  # the first steps also make the optimizer's state
+    with Operators() as operators:
+        steps(learn, xb, yb)
+    return len(operators.names) / N_STEPS, operators.names.count(READ) / N_STEPS
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    xb = torch.rand(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    yb = torch.tensor([0, 1])
+    dls = SimpleNamespace(train=[(xb, yb)], valid=[(xb, yb)], vocab=["cat", "dog"], bs=2,
+                          device=torch.device("cpu"))
+    models = {"resnet50": vision_model(resnet50, 2, pretrained=False),
+              "default body": vision_model(n_classes=2, pretrained=False)}
+    for name, model in models.items():
+        learn = Learner(dls, model)
+        n_bare, _ = count(bare, learn, xb, yb)
+        n_ours, n_reads = count(ours, learn, xb, yb)
+        print(f"{name}, all trained: {n_bare:.0f} operators a step bare, {n_ours:.0f} with the "
+              f"learner, {n_reads:g} host reads")
+        limits.at_most(f"{name}, operators against bare", n_ours / n_bare, 1.10)
+        limits.at_most(f"{name}, host reads per step", n_reads, 0)
+
+
+if __name__ == "__main__":
+    main()
+    limits.end()
