@@ -190,6 +190,8 @@ from .workers import BatchReader
 # %% ../nbs/u2f_decoded.ipynb #2fc8137f
 def _together(squares: list[Tensor], device: torch.device) -> Tensor:
     """Stack squares, some of them on the device already, into a batch there."""
+    if device.type == "cpu":
+        return torch.stack(squares)
     near = [i for i, square in enumerate(squares) if square.device.type == device.type]
     far = [i for i, square in enumerate(squares) if square.device.type != device.type]
     parts = []

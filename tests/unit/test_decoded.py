@@ -478,13 +478,20 @@ def test_the_next_batch_is_sent_before_this_one_is_used(monkeypatch):
     assert notes.count("closed") == 2
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_squares_from_two_places_become_one_batch_in_order():
-    near = [torch.full((3, 4, 4), i, dtype=torch.uint8) for i in range(4)]
-    class Elsewhere(torch.Tensor):
-        device = torch.device("meta")
-    mixed = [near[0], near[1].as_subclass(Elsewhere), near[2], near[3].as_subclass(Elsewhere)]
-    assert torch.equal(decoded._together(mixed, CPU)[:, 0, 0, 0].as_subclass(torch.Tensor),
-                       torch.arange(4, dtype=torch.uint8))
+    squares = [torch.full((4, 4, 3), i, dtype=torch.uint8, device="cuda" if i % 2 else "cpu")
+               for i in range(5)]
+    batch = decoded._together(squares, torch.device("cuda"))
+    assert batch[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_squares_of_another_device_are_put_in_order():
+    far = [torch.full((4, 4, 3), i, dtype=torch.uint8) for i in range(3)]
+    meta = decoded._together(far, torch.device("meta"))  # a device without numbers
+    assert meta.device.type == "meta" and meta.shape == (3, 4, 4, 3)
+    mixed = decoded._together([far[0], far[1].to("meta"), far[2]], torch.device("meta"))
+    assert mixed.shape == (3, 4, 4, 3)
 
 
 def test_a_reader_without_a_budget_has_one_of_its_own():
