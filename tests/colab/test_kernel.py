@@ -153,9 +153,10 @@ def test_the_lesson_goes_on_after_the_stop_button(kernel):
             kernel.ask(cell)
             continue
         sent = kernel.execute(cell)
-        while kernel.client.get_iopub_msg(timeout=60)["msg_type"] != "display_data":
-            pass  # the curves are not there yet
-        time.sleep(0.3)
+        kinds = ["display_data", "comm_msg"]  # the curves are there, then they move
+        while kinds:
+            if kernel.client.get_iopub_msg(timeout=60)["msg_type"] == kinds[0]:
+                kinds.pop(0)
         kernel.manager.interrupt_kernel()
         errors = [message for message in kernel.published(sent) if message["msg_type"] == "error"]
         assert not errors
