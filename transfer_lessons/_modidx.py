@@ -354,6 +354,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                        'transfer_lessons/frozen_body.py'),
                                               'transfer_lessons.frozen_body.FrozenBody.check': ( 'u5a_frozen_body.html#frozenbody.check',
                                                                                                  'transfer_lessons/frozen_body.py'),
+                                              'transfer_lessons.frozen_body.FrozenBody.run': ( 'u5a_frozen_body.html#frozenbody.run',
+                                                                                               'transfer_lessons/frozen_body.py'),
                                               'transfer_lessons.frozen_body._all_equal': ( 'u5a_frozen_body.html#_all_equal',
                                                                                            'transfer_lessons/frozen_body.py'),
                                               'transfer_lessons.frozen_body._first_that_changes': ( 'u5a_frozen_body.html#_first_that_changes',
