@@ -107,6 +107,27 @@ def test_twenty_cells_by_run_all_stay_in_order(kernel, live):
     assert json.loads(kernel.ask("print(order)")) == list(range(20))
 
 
+@pytest.mark.case("Run All: the learning rate is turned by hand while cells wait",
+                  "the running cell hears it, the others run in their order")
+def test_a_turned_learning_rate_is_heard_at_once_and_no_cell_runs_out_of_order(kernel):
+    kernel.ask("order.clear()\ncurves = LossCurves(learn, pace=0.1)")
+    slider = kernel.ask("print(curves.controls['lr'].model_id)")
+    cells = [f"order.append({number})" for number in range(20)]
+    cells[6] += "\nwith curves:\n    learn.fit(10)"
+    sent = [kernel.execute(cell) for cell in cells]
+    kinds = ["display_data", "comm_msg"]  # the curves are there, then they move
+    while kinds:
+        if kernel.client.get_iopub_msg(timeout=60)["msg_type"] == kinds[0]:
+            kinds.pop(0)
+    for lr in (0.1, 0.2, 0.5):
+        kernel.send("comm_msg", comm_id=slider,
+                    data={"method": "update", "state": {"value": lr}, "buffer_paths": []})
+    kernel.published(sent[-1])
+    assert json.loads(kernel.ask("print(order)")) == list(range(20))
+    assert float(kernel.ask("print(curves.turns[-1][1])")) == 0.5
+    assert float(kernel.ask("print(learn.recorder.lrs[-1][-1])")) == 0.5
+
+
 @pytest.mark.case("Colab: a slider is dragged faster than an image is drawn",
                   "images come with a move, those in between are left out, the last never")
 def test_images_come_within_the_moves_message_and_the_last_move_is_drawn(kernel):
