@@ -14,7 +14,7 @@ def main() -> None:
     report = Report("imports", __doc__)
     times = taking_turns({
         name: partial(subprocess.run, [sys.executable, "-W", "ignore", "-c", statement], check=True)
-        for name, statement in STATEMENTS.items()}, rounds=7)
+        for name, statement in STATEMENTS.items()}, rounds=5)
     report.values("import", times)
     report.ratio("all of transfer_lessons / all of fastai.vision", times["all of transfer_lessons"],
                  times["all of fastai.vision"], at_most=0.8)
