@@ -6,7 +6,7 @@ LESSONS ?= $(sort $(wildcard nbs/[0-9u][0-9]*.ipynb))
 PACKAGE := tests/package
 
 .DEFAULT_GOAL := help
-.PHONY: help run check style types test soak refusals oldest lab export stubs lessons minutes images bench hooks clean
+.PHONY: help run check style types test soak refusals oldest lab export stubs lessons minutes images bench gpu wheels hooks clean
 
 # Two busy cores and threads that spin while they wait: five times slower than threads that sleep.
 export OMP_WAIT_POLICY := passive
@@ -78,6 +78,7 @@ export: .venv/dev  ## write library, stubs, set-up cells and README.md from note
 	@echo "== Writing the library from nbs/" && $(BIN)/nbdev-export
 	@echo "== Writing the stubs" && $(BIN)/python $(PACKAGE)/stubs.py
 	@echo "== Writing the table of cases from the tests" && $(BIN)/python $(PACKAGE)/case_table.py
+	@echo "== Writing README's section on speed from benchmarks/results" && $(BIN)/python benchmarks/page.py
 	@echo "== Writing README.md from nbs/index.ipynb"
 	@$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
 	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9u][0-9]+[a-z]?_[a-z_]+\.ipynb)#(nbs/\1#g' README.md && rm README.md.bak
@@ -94,10 +95,14 @@ minutes:  ## how long each lesson takes to read
 images: .venv/dev  ## take the pictures of README and index from the lessons' runs
 	@$(BIN)/python images/make.py
 
-bench: .venv/bench  ## measure against fastai and bare PyTorch, in one run
-	@for file in $$(grep -l __main__ benchmarks/*.py); do \
-		echo "== $$file"; $(BIN)/python -W ignore $$file || missed="$$missed $$file"; done; \
-		test -z "$$missed" || { echo "A limit was missed in:$$missed"; exit 1; }
+bench: .venv/bench  ## measure against fastai, PyTorch and others: half an hour of a quiet machine
+	@$(BIN)/python -W ignore benchmarks/run_all.py
+
+gpu:  ## measure on a GPU: needs torch, torchvision, timm, and what `make wheels` brought; no network
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -W ignore benchmarks/gpu.py
+
+wheels: .venv/bench  ## fill runs/wheels for `make gpu`; another Python: make wheels WANTED="--python-version 3.12"
+	@$(BIN)/python benchmarks/wheels.py fill $(WANTED)
 
 hooks: .venv/dev  ## check notebooks and style at every commit
 	@$(BIN)/pre-commit install

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from measure import QUICK, Report, seconds_of, taking_turns
 from PIL import Image, ImageOps
-from sides import photographs
+from sides import photographs, quietly
 from torchvision.transforms import v2
 
 from transfer_lessons.data import ImageDataset, ImageLoader, augment_batch
@@ -17,7 +17,7 @@ from transfer_lessons.loaders import ImageDataLoaders
 
 SIZE, PRESIZE = 128, 160
 BS = 32  # the floats of 64 are so many that the system may hand out new memory for each batch
-N_IMAGES = 64 if QUICK else 512
+N_IMAGES = 32 if QUICK else 512
 
 
 def go_through(loader: ImageLoader) -> None:
@@ -98,7 +98,7 @@ def measure_seeds(report: Report, files: list) -> None:
             dls = ImageDataLoaders(files, labels, size=48, bs=16, seed=seed, device="cpu",
                                    max_memory=max_memory)
             learn = vision_learner(dls, "test_efficientnet", pretrained=False, hidden=None)
-            learn.fit(2, 1e-3)
+            quietly(lambda learn=learn: learn.fit(2, 1e-3))()
             losses.append(torch.tensor([*learn.recorder.losses, *learn.validate()]))
         differences.append(float((losses[0] - losses[1]).abs().max()))
     report.number("five seeds, kept and read afresh: largest difference of a loss or an error",
@@ -121,11 +121,13 @@ def measure_few(report: Report, files: list) -> None:
     sources = [Image.open(file).convert("RGB").resize((32, 32)) for file in files[:20]]
     loaders = {f"{n} spawned workers": ImageLoader(ImageDataset(sources, [0] * 20, 32), 4, "cpu",
                                                    num_workers=n) for n in (2, 0)}
+    method = torch.multiprocessing.get_start_method()
     torch.multiprocessing.set_start_method("spawn", force=True)
     turns = {name: partial(go_through, dl) for name, dl in loaders.items()}
     for first_epoch in turns.values():
         first_epoch()
     took = taking_turns(turns, 15)
+    torch.multiprocessing.set_start_method(method, force=True)
     report.values("an epoch of 20 tiny images, after the first", took)
     report.ratio("20 tiny images: two spawned workers / none", *took.values(), at_most=1.5)
 

@@ -49,20 +49,26 @@ def our_loaders(n_train: int = TRAIN, n_valid: int = VALID, size: int = SIZE, bs
                             device=device, **options)
 
 
+def folder_name(file: Path) -> str:
+    """The class of a photograph, as workers can be told it."""
+    return Path(file).parent.name
+
+
 def fastai_loaders(n_train: int = TRAIN, n_valid: int = VALID, size: int = SIZE, bs: int = BATCH,
                    device: str = "cpu"):
     """fastai's loaders over the same split, without augmentation, with the workers it chooses."""
     from fastai.vision.all import CategoryBlock, DataBlock, ImageBlock, IndexSplitter, Resize
-    block = DataBlock((ImageBlock, CategoryBlock), get_y=lambda file: Path(file).parent.name,
+    block = DataBlock((ImageBlock, CategoryBlock), get_y=folder_name,
                       splitter=IndexSplitter(range(n_train, n_train + n_valid)),
                       item_tfms=Resize(size))
     return block.dataloaders(photographs(n_train + n_valid), bs=bs, device=torch.device(device))
 
 
-def network(arch=resnet18, n_classes: int = 5, pretrained: bool = False) -> nn.Module:
+def network(arch=resnet18, n_classes: int = 5, pretrained: bool = False,
+            hidden: int | None = 512) -> nn.Module:
     """The same network with the same first weights on every side."""
     torch.manual_seed(0)
-    return vision_model(arch, n_classes, pretrained=pretrained)
+    return vision_model(arch, n_classes, pretrained=pretrained, hidden=hidden)
 
 
 def fastai_learner(dls, model: nn.Module, frozen: bool = False):
@@ -106,6 +112,7 @@ class Bare:
         self.train, self.valid = map(self._in_memory, (dls.train.dataset, dls.valid.dataset))
         self.autocast = partial(torch.autocast, self.device.type, dtype,
                                 enabled=dtype is not torch.float32)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype is torch.float16)
 
     def _in_memory(self, dataset) -> tuple[torch.Tensor, torch.Tensor]:
         images = torch.stack([dataset[i][0] for i in range(len(dataset))])
@@ -123,8 +130,9 @@ class Bare:
         order = torch.randperm(len(images)).to(self.device)
         for rows in order.split(self.bs)[:len(images) // self.bs]:
             loss = nn.functional.cross_entropy(self._logits(images[rows]), targets[rows])
-            loss.backward()
-            self.opt.step()
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.opt)
+            self.scaler.update()
             self.opt.zero_grad()
         self.model.eval()
         images, targets = self.valid

@@ -1,8 +1,8 @@
-"""Operators and host reads of a training step, counted: with the learner, and written out."""
+"""How many operators and host reads is a training step, against one that is written out?"""
 from types import SimpleNamespace
 
-import limits
 import torch
+from measure import Report
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models import resnet50
 
@@ -54,6 +54,7 @@ def count(steps, learn: Learner, xb: torch.Tensor, yb: torch.Tensor) -> tuple[fl
 
 
 def main() -> None:
+    report = Report("steps", __doc__)
     torch.manual_seed(0)
     xb = torch.rand(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     yb = torch.tensor([0, 1])
@@ -65,12 +66,12 @@ def main() -> None:
         learn = Learner(dls, model)
         n_bare, _ = count(bare, learn, xb, yb)
         n_ours, n_reads = count(ours, learn, xb, yb)
-        print(f"{name}, all trained: {n_bare:.0f} operators a step bare, {n_ours:.0f} with the "
-              f"learner, {n_reads:g} host reads")
-        limits.at_most(f"{name}, operators against bare", n_ours / n_bare, 1.10)
-        limits.at_most(f"{name}, host reads per step", n_reads, 0)
+        report.values(f"{name}, all trained, operators per step",
+                      {"ours": [n_ours], "bare loop": [n_bare]}, "operators")
+        report.ratio(f"{name}: operators / a bare loop's", [n_ours], [n_bare], at_most=1.10)
+        report.number(f"{name}: host reads per step", [n_reads], at_most=0)
+    report.write()
 
 
 if __name__ == "__main__":
     main()
-    limits.end()

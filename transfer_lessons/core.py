@@ -249,7 +249,7 @@ def rng_states(generators: Iterable[torch.Generator]) -> list[tuple[Callable, ob
 class Progress:
     """Show a run of `n_epoch` epochs as it goes: a row for each, a bar for the one under way.
 
-    Anything with its methods `start`, `step`, `row` and `show` can stand in for it.
+    Anything with its methods `start`, `steer`, `step`, `row` and `show` can stand in for it.
     """
     def __init__(self, n_epoch: int = 1):
         self.n_epoch = n_epoch
@@ -265,6 +265,10 @@ class Progress:
         self.n_steps = n_steps
         self.n_done = 0
         self.began = self.last_drawn = time.monotonic()
+
+    def steer(self, lrs: list[float]) -> list[float]:
+        """The learning rates that the next step takes: here what the schedule says, `lrs`."""
+        return lrs
 
     def step(self) -> None:
         """A step is done; the bar is drawn at most four times per second."""

@@ -36,9 +36,16 @@ from .scrubber import close_on_rerun, image_bytes, widget_view
 # %% ../nbs/u7_explorers.ipynb #59770fdc
 _drawing = threading.RLock()
 _KEYS = """<img src="data:," alt="" hidden onerror="window.tlKeys ??=
-document.addEventListener('focusin',
-({target}) => target.closest('.tl-explorer') &&
-target.setAttribute('data-lm-suppress-shortcuts', 'true')) ?? true">"""
+['focusin', 'keyup'].map(kind => document.addEventListener(kind, ({target}) => {
+  if (!target.closest?.('.tl-explorer')) return;
+  target.setAttribute('data-lm-suppress-shortcuts', 'true');
+  const slider = target.matches('[class*=slider-handle], .noUi-handle')
+    ? target.closest('.widget-slider') : null;
+  if (!slider) return;
+  target.setAttribute('role', 'slider');
+  target.setAttribute('aria-label', slider.querySelector('.widget-label').textContent);
+  target.setAttribute('aria-valuetext', slider.querySelector('.widget-readout').textContent);
+}))">"""
 
 class Explorer:
     """Controls and an image that follows them: `frame` draws what stays, `draw` the rest.

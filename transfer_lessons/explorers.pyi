@@ -12,7 +12,7 @@ import threading
 
 __all__ = ['Explorer', 'messages_wait', 'draw_moved', 'plot_font', 'few_ticks', 'description', 'read_description', 'slider', 'class_label']
 _drawing = threading.RLock()
-_KEYS = '<img src="data:," alt="" hidden onerror="window.tlKeys ??=\ndocument.addEventListener(\'focusin\',\n({target}) => target.closest(\'.tl-explorer\') &&\ntarget.setAttribute(\'data-lm-suppress-shortcuts\', \'true\')) ?? true">'
+_KEYS = '<img src="data:," alt="" hidden onerror="window.tlKeys ??=\n[\'focusin\', \'keyup\'].map(kind => document.addEventListener(kind, ({target}) => {\n  if (!target.closest?.(\'.tl-explorer\')) return;\n  target.setAttribute(\'data-lm-suppress-shortcuts\', \'true\');\n  const slider = target.matches(\'[class*=slider-handle], .noUi-handle\')\n    ? target.closest(\'.widget-slider\') : null;\n  if (!slider) return;\n  target.setAttribute(\'role\', \'slider\');\n  target.setAttribute(\'aria-label\', slider.querySelector(\'.widget-label\').textContent);\n  target.setAttribute(\'aria-valuetext\', slider.querySelector(\'.widget-readout\').textContent);\n}))">'
 
 class Explorer:
     """Controls and an image that follows them: `frame` draws what stays, `draw` the rest.

@@ -60,6 +60,13 @@ class FrozenBody:
     def __init__(self, body: nn.Sequential, precision: Precision | None=None):
         ...
 
+    def run(self, xb: Tensor) -> Tensor:
+        """The body's activations for a batch, in its precision: in half of it, half the memory.
+
+        Args:
+            xb: images [B, 3, H, W], 0 to 1
+        """
+
     def check(self) -> None:
         """Raise `RuntimeError` where the body trains, or its weights or statistics have changed."""
 
@@ -72,5 +79,5 @@ class FrozenBody:
         seed: of the augmentation
 
     Returns:
-        [B, ...] float32 each, on the loader's device
+        [B, ...] each, in the body's precision and on the loader's device
     """

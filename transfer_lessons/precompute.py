@@ -214,7 +214,8 @@ def _checked_views(views: int | None, augment: dict | None) -> int:
 def _bytes_per_image(body: FrozenBody, xb: Tensor) -> int:
     """What an image's activations take in memory."""
     with preserve_training_mode(body.body):
-        return 4 * body.body.eval()(xb)[0].numel()
+        body.body.eval()
+        return body.run(xb)[0].nbytes
 
 def _roomy(device: torch.device, n_bytes: int) -> torch.device:
     """The device itself where half of its free memory is enough; else the CPU."""

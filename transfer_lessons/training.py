@@ -208,7 +208,9 @@ def _train_epoch(self: Learner, epoch: int, hyperparams: Callable, progress: Pro
     progress.start(epoch, n_steps)
     try:
         for step, (xb, yb) in enumerate(self.dls.train, start=epoch * n_steps):
-            set_hyperparams(self.opt, *hyperparams(step))
+            learning_rates, momentum = hyperparams(step)
+            learning_rates = progress.steer(learning_rates)  # there may be a hand on a slider
+            set_hyperparams(self.opt, learning_rates, momentum)
             record.begin_step(self.opt)
             reader.add(self.train_step(xb, yb), self.guard)
             progress.step()

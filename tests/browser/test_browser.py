@@ -281,7 +281,8 @@ def test_the_notebooks_stop_button_ends_a_training_and_loses_nothing(page, shown
     ask(page, "epochs, wait, steps = 100, 0.3, []; before = len(slow.recorder.losses)")
     index = list(CELLS).index("LossCurves")
     start(page, index)
-    plot = area.locator("img.widget-image")
+    plot = area.locator("img.widget-image")  # only while it trains
+    plot.wait_for()
     first = plot.screenshot()
     wait_until(page, lambda: plot.screenshot() != first)
     interrupt(page)
@@ -322,3 +323,29 @@ def test_stored_lessons_without_a_network(browser, lesson, tmp_path):
         assert len({change["value"] for change in drag(plot, slider)}) >= 63
         assert plot.screenshot() != before
     page.context.close()
+
+
+def test_the_learning_rate_is_turned_while_it_trains(page, shown):
+    area = shown("LossCurves")
+    ask(page, "epochs, wait, steps = 100, 0.1, []; before = len(slow.recorder.lrs)")
+    start(page, list(CELLS).index("LossCurves"))
+    said = area.locator("[role=status]")
+    wait_until(page, lambda: said.count() and "as scheduled" in said.inner_text())
+    thumb = controls(area, "LossCurves")[1]
+    thumb.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    wait_until(page, lambda: "set by hand" in said.inner_text())
+    assert thumb.get_attribute("role") == "slider"
+    assert thumb.get_attribute("aria-label") == "learning rate"
+    assert float(thumb.get_attribute("aria-valuetext")) == pytest.approx(1e-3 * 10**0.15, rel=0.01)
+    area.locator("input[type=checkbox]").click()
+    wait_until(page, lambda: "as scheduled" in said.inner_text())
+    interrupt(page)
+    rates = [float(rate) for rate in ask(
+        page, "print(*[lrs[0] for lrs in slow.recorder.lrs[before:]])").split()]
+    by_hand = [rate for rate in rates if rate != 1e-3]
+    assert by_hand[-1] == pytest.approx(1e-3 * 10**0.15, rel=1e-6)
+    assert rates[0] == rates[-1] == 1e-3
+    assert "schedule" in ask(page, "print(curves.sentence)").split("Turned")[1]
+    ask(page, "epochs, wait, steps = 2, 0, []")

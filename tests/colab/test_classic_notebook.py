@@ -11,6 +11,7 @@ from test_browser import (  # noqa: F401  the same tests, with the page of this 
     test_dragging_changes_the_image,
     test_names_are_text,
     test_scrubbing_paints_every_tick_at_once,
+    test_the_learning_rate_is_turned_while_it_trains,
     test_the_notebooks_stop_button_ends_a_training_and_loses_nothing,
     test_the_scrubber_draws_the_run_of_its_rate,
 )
@@ -35,7 +36,7 @@ def page(browser, server):
 
 @pytest.mark.parametrize("name", EXPLORERS)
 def test_no_image_is_stretched(shown, name):  # noqa: F811
-    image = shown(name).locator("img.widget-image")
+    image = shown(name).locator("img").first
     assert image.evaluate("image => [image.width, image.height]") == image.evaluate(
         "image => [image.naturalWidth, image.naturalHeight]")
 

@@ -413,6 +413,19 @@ def test_half_precision_activations_come_as_float32_batches(frozen_learner):
         assert_close(xb, expected, rtol=1e-2, atol=1e-3)
 
 
+def test_activations_have_the_precision_of_the_learner(frozen_learner, tmp_path):
+    learn = frozen_learner().to_bf16()
+    for options in ({}, {"max_memory": 0, "folder": tmp_path}, {"max_memory": 0, "folder": tmp_path}):
+        cached = learn.precompute(**options)
+        assert cached.dls.train.activations.dtype == torch.bfloat16
+        assert_close(cached.validate(), learn.validate(), rtol=0.02, atol=0.02)
+    learn.to_fp32()
+    with_all_digits = learn.precompute(max_memory=0, folder=tmp_path).dls.train.activations
+    assert with_all_digits.dtype == torch.float32
+    assert len(list(tmp_path.glob("*.npy"))) == 4, "each precision has files of its own"
+    cached.to_fp32().fit(1)  # from activations in half
+
+
 def test_save_and_load_work(frozen_learner):
     cached = frozen_learner().precompute()
     cached.fit(1, 1e-2)

@@ -540,3 +540,14 @@ def test_a_step_of_64_heads_reads_no_number_and_has_as_many_operators_as_one_of_
     assert counts[0] == counts[1]
     assert counts[0]["_local_scalar_dense"] == 0
     assert sum(counts[0].values()) <= 34
+
+
+def test_a_sweep_in_bfloat16_trains_together_as_a_learner_does_alone():
+    learn = make_learner().to_bf16()
+    lrs = [1e-4, 1e-3]
+    together = sweep_lrs(learn, lrs, 2, suggest_funcs=())
+    assert module.SweepStart(learn, []).together
+    for lr, curve in zip(lrs, together.losses, strict=True):
+        with module.temporary_copy(learn) as alone:
+            alone.fit_one_cycle(2, lr)
+        torch.testing.assert_close(curve, torch.tensor(alone.recorder.losses), rtol=0.02, atol=0.02)

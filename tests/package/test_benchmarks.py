@@ -1,0 +1,60 @@
+"""Every benchmark still runs: on a handful of tiny images, which show nothing but that."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+
+def run(script: str, results: Path) -> dict[str, dict]:
+    """The results of a quick run, by name of their file."""
+    environment = {**os.environ, "QUICK": "1", "RESULTS": str(results), "OMP_NUM_THREADS": "1",
+                   "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-W", "ignore", ROOT / "benchmarks" / script],
+                          env=environment, cwd=results, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return {file.stem: json.loads(file.read_text()) for file in results.glob("*.json")}
+
+
+def test_every_benchmark_runs_and_says_on_what(tmp_path):
+    for library in ("fastai", "pytorch_lightning", "sklearn"):
+        pytest.importorskip(library)
+    import run_all
+    results = run("run_all.py", tmp_path)
+    assert results.keys() == set(run_all.NAMES) - {"scrubbing"}
+    for content in results.values():
+        assert content["question"].endswith("?") and content["values"] and content["quick"]
+        assert content["machine"]["cores"] and content["versions"]["torch"]
+        assert all(row["min"] <= row["median"] <= row["max"] for row in content["values"])
+
+
+def test_the_gpus_benchmark_tries_itself_on_the_cpu(tmp_path):
+    content = run("gpu.py", tmp_path)["gpu_on_cpu"]
+    assert "errors" not in content and content["lessons that failed"] == {}
+    found = [row["what"] for row in content["ratios"]]
+    assert any("waits per training step" in what for what in found)
+
+
+def test_the_page_asks_for_rows_that_the_benchmarks_write():
+    """Names of rows and sides are written twice, there and in page.py: here they meet."""
+    import page
+    for question in page.QUESTIONS:
+        source = (ROOT / "benchmarks" / f"{question.file}.py").read_text()
+        for side in (question.ours, *question.theirs):
+            assert f'"{side}"' in source, f"{question.file}.py has no side {side!r}"
+
+
+def test_words_for_a_ratio():
+    import page
+    def compare(ours: float, theirs: float, unit: str = "s") -> str:
+        sides = [{"median": value, "min": value, "max": value, "unit": unit}
+                 for value in (ours, theirs)]
+        return page.Comparison("", "", *sides).words
+    assert compare(1, 3) == "3.0 times as fast" and compare(1, 100) == "100 times as fast"
+    assert compare(1, 1.05) == compare(1.05, 1) == "as fast"
+    assert compare(3, 1) == "3.0 times as long" and compare(1, 1, "MB") == "as much"
