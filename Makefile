@@ -6,7 +6,7 @@ LESSONS ?= $(sort $(wildcard nbs/[0-9u][0-9]*.ipynb))
 PACKAGE := tests/package
 
 .DEFAULT_GOAL := help
-.PHONY: help run check style types test soak refusals oldest lab export stubs lessons minutes images bench gpu wheels hooks clean
+.PHONY: help run check style types test soak refusals oldest colab lab export stubs lessons minutes images bench gpu wheels hooks clean
 
 # Two busy cores and threads that spin while they wait: five times slower than threads that sleep.
 export OMP_WAIT_POLICY := passive
@@ -70,6 +70,9 @@ refusals: .venv/dev  ## calls with a wrong argument, and what each is told
 oldest: .venv-oldest/done  ## unit tests with the lowest versions that settings.ini allows
 	@.venv-oldest/bin/python -m pytest tests/unit
 
+colab: .venv/dev  ## every lesson and explorer with Colab's versions, kernel and notebook (once 5 GB)
+	@$(BIN)/python tests/colab/colab.py $(filter nbs/0% nbs/1%,$(LESSONS))
+
 lab: .venv/dev  ## open the lessons in JupyterLab
 	@$(BIN)/jupyter lab nbs
 
@@ -108,4 +111,4 @@ hooks: .venv/dev  ## check notebooks and style at every commit
 	@$(BIN)/pre-commit install
 
 clean:  ## remove what was built, .venv included
-	rm -rf .venv .venv-oldest build dist runs models *.egg-info
+	rm -rf .venv .venv-oldest .venv-colab build dist runs models *.egg-info

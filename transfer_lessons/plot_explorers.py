@@ -183,14 +183,14 @@ class CrossEntropyExplorer(Explorer):
     def frame(self, figure: Figure) -> None:
         """Axes for logits, probabilities and gradient, one row per class."""
         names = [class_label(name) for name in self.vocab]
-        axes = few_ticks(figure, 3, left=0.16)
+        axes = few_ticks(figure, 3, left=0.17)
         ranges = [(-1.5 * self.limit, 1.5 * self.limit), (0, 1.3), (-1.8, 1.8)]
         titles = ["logits", "probabilities", "gradient"]
         units = ["score", "probability", "d loss / d logit"]
         for ax, title, unit, limits in zip(axes, titles, units, ranges, strict=True):
             ax.set(yticks=[], xlim=limits, ylim=(len(names) - 0.5, -0.5), title=title, xlabel=unit)
             ax.axvline(0, color="black", lw=0.8)
-        axes[0].set_yticks(range(len(names)), names, fontsize=9, parse_math=False)
+        axes[0].set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
         self.bars = [ax.barh(range(len(names)), 0, animated=True) for ax in axes]
 
     def draw(self, figure: Figure, target: int, **logits: float) -> str:

@@ -304,6 +304,8 @@ def fit(self: Learner, n_epoch: int, lr: LearningRate = 1e-3,
     set_weight_decay(opt, wd)
     learning_rates = spread_lrs(lr, n_layer_groups(opt))
     set_hyperparams(opt, learning_rates, None)
+    if self.guard is not None:
+        self.guard.restore()  # after steps made by hand
     with explain_out_of_memory("before the first step", self.dls.bs):
         check_training(self.forward, self.model, self.dls, self.loss_func, self.metrics)
     if checkpoint is not None:

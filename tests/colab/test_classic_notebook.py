@@ -58,6 +58,18 @@ def test_running_a_cell_again_leaves_no_more_open_than_four_runs(page):
     assert ask(page, COUNT) == before
 
 
+def test_train_here_adds_a_run_and_no_output(page, shown):  # noqa: F811
+    area = shown("LRScrubber")
+    runs = area.locator(".tl-scrubber input[type=range]")
+    before = area.locator(".output_area").count()
+    area.locator(".ui-slider-handle").focus()
+    page.keyboard.press("ArrowRight")
+    area.locator("button", has_text="Train here").click()
+    wait_until(page, lambda: runs.get_attribute("max") == "64")
+    page.wait_for_timeout(500)
+    assert area.locator(".output_area").count() == before
+
+
 def moves(page, cell):
     """Whether an explorer's image follows its slider."""
     plot, slider = controls(output(page, cell), "OneCycleExplorer")

@@ -3,11 +3,12 @@ import json
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
+from helpers import ROOT
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 
-ROOT = Path(__file__).parents[2]
 COLAB = Path(__file__).with_name("startup.py")
 SMALL = """
 import torch
@@ -29,8 +30,11 @@ order = []
 class Kernel:
     """A running kernel, and all that it has published since the last question."""
 
-    def __init__(self, client):
-        self.client = client
+    def __init__(self, manager):
+        self.manager = manager
+        self.client = manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
 
     def send(self, kind: str, **content) -> str:
         """Send a message and wait for nothing; its id."""
@@ -77,14 +81,11 @@ def kernel(colab_python, tmp_path_factory):
     specs = KernelSpecManager(kernel_dirs=[str(folder)], ensure_native_kernel=False)
     manager = KernelManager(kernel_name="colab", kernel_spec_manager=specs)
     manager.start_kernel(cwd=str(folder))
-    client = manager.client()
-    client.start_channels()
-    client.wait_for_ready(timeout=60)
-    kernel = Kernel(client)
+    kernel = Kernel(manager)
     kernel.ask(COLAB.read_text())
     kernel.ask(SMALL)
     yield kernel
-    client.stop_channels()
+    kernel.client.stop_channels()
     manager.shutdown_kernel(now=True)
 
 
@@ -131,6 +132,38 @@ def test_images_come_within_the_moves_message_and_the_last_move_is_drawn(kernel)
     time.sleep(0.6)
     late = kernel.ask("print(e.is_scheduled)")
     assert late == "False"
+
+
+def test_numbers_of_parameters_are_whole_numbers_with_this_matplotlib(kernel):
+    said = kernel.ask("import matplotlib, re\ne = FreezeExplorer(learn)\n"
+                      "print(matplotlib.__version__, *[text.get_text() for text in e.figure.axes[0].texts])")
+    version, *texts = said.split()
+    assert version == "3.10.0"
+    assert {"112", "8", "10"} <= set(texts)
+    assert not [text for text in texts if text.endswith(".0")]
+
+
+@pytest.mark.case("stopping where the lesson invites to", "every cell after it works")
+def test_the_lesson_goes_on_after_the_stop_button(kernel):
+    cells = [cell.source for cell in nbformat.read(ROOT / "nbs" / "08_training_loop.ipynb", 4).cells
+             if cell.cell_type == "code" and not cell.source.startswith("#| default_exp")]
+    stopped = 0
+    for cell in cells:
+        if "with LossCurves(" not in cell:
+            kernel.ask(cell)
+            continue
+        sent = kernel.execute(cell)
+        kinds = ["display_data", "comm_msg"]  # the curves are there, then they move
+        while kinds:
+            if kernel.client.get_iopub_msg(timeout=60)["msg_type"] == kinds[0]:
+                kinds.pop(0)
+        kernel.manager.interrupt_kernel()
+        errors = [message for message in kernel.published(sent) if message["msg_type"] == "error"]
+        assert not errors
+        stopped += 1
+        steps = int(kernel.ask("print(len(learn.recorder.losses))"))
+        assert 0 < steps < 3 * int(kernel.ask("print(len(learn.dls.train))"))
+    assert stopped == 1
 
 
 def test_names_of_classes_are_no_markup(kernel):

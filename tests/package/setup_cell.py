@@ -15,7 +15,7 @@ if {mark} is None:  # as in Colab
 try:
     from transfer_lessons.all import *
 except ImportError as error:
-    raise SystemExit(f"{{error}}. Connect to the internet and run this cell again.") from error
+    raise SystemExit(f"{{error}}. Connect to the internet and run this cell again.") from None
 device = default_device()'''
 
 

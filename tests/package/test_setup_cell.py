@@ -49,13 +49,19 @@ def newcomer(tmp_path_factory) -> Path:
     return python
 
 
-def run_cell(python: Path, host: str, folder: Path) -> subprocess.CompletedProcess:
+@pytest.fixture(scope="module")
+def pip_settings() -> dict[str, str]:
+    """Has pip build the wheel with what is lent too, so that the test needs no network."""
+    return {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
+
+
+def run_cell(python: Path, host: str, folder: Path,
+             settings: dict[str, str]) -> subprocess.CompletedProcess:
     """Run the set-up cell, and a line that uses the course, as IPython runs a cell."""
     file = folder / "cell.ipy"
     file.write_text(setup_cell().replace("https://github.com", host) + ASK)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    # What builds the wheel is lent too, so that the test needs no network.
-    environment |= {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1", "NO_COLOR": "1"}
+    environment |= {"NO_COLOR": "1"} | settings
     return subprocess.run([python, "-m", "IPython", "--colors=NoColor", file], cwd=folder,
                           env=environment, capture_output=True, text=True, check=False)
 
@@ -70,15 +76,16 @@ def installed(python: Path) -> set[str]:
 pytestmark = pytest.mark.skipif(settings().getboolean("on_pypi"), reason="installs from the index")
 
 
-def test_where_it_cannot_install_it_says_what_to_do(newcomer, host, tmp_path):
-    done = run_cell(newcomer, f"{host}/nowhere", tmp_path)
+def test_where_it_cannot_install_it_says_what_to_do(newcomer, host, pip_settings, tmp_path):
+    done = run_cell(newcomer, f"{host}/nowhere", tmp_path, pip_settings)
     assert "No module named 'transfer_lessons'. Connect to the internet" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_it_installs_the_course_from_its_repository_and_changes_nothing_else(newcomer, host, tmp_path):
+def test_it_installs_the_course_from_its_repository_and_changes_nothing_else(newcomer, host,
+                                                                             pip_settings, tmp_path):
     before = installed(newcomer)
-    done = run_cell(newcomer, host, tmp_path)
+    done = run_cell(newcomer, host, tmp_path, pip_settings)
     assert f"from {newcomer.parents[1]}" in done.stdout, done.stdout + done.stderr
     assert done.stdout.rstrip().endswith("11")
     assert installed(newcomer) == before

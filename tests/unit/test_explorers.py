@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import transfer_lessons.precompute  # noqa: F401  adds learn.precompute
 from transfer_lessons.data import augment_batch
 from transfer_lessons.explorers import Explorer
 from transfer_lessons.freezing import group_parameters
