@@ -19,8 +19,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 import wheels  # noqa: E402
 
-ABSENT = [] if importlib.util.find_spec("fastai") and importlib.util.find_spec(
-    "ipywidgets") else wheels.install()
+ABSENT = wheels.install()  # packages that are neither here nor in the folder of wheels
 if wheels.SITE.is_dir():
     sys.path.append(str(wheels.SITE))
 import torch  # noqa: E402
@@ -99,18 +98,30 @@ def waits_of(function) -> Counter[str]:
 
 
 def waits(report: Report) -> None:
-    """Waits per step: those of a long training less those of a short one."""
-    short, long = (4, 12) if QUICK else (8, 24)
-    for name, precompute in (("every layer", False), ("head on cached activations", True)):
+    """Waits per step: those of an epoch of many steps less those of one of few."""
+    def every_layer(dls):
+        learn = our_learner(dls, network(resnet34))
+        return lambda: learn.fit(1, 1e-3)
+
+    def head(dls):
+        learn = our_learner(dls, network(resnet34), frozen=True).precompute()
+        return lambda: learn.fit(1, 1e-3)
+
+    def sweep(dls):
+        model = network(resnet34, hidden=None)
+        learn = our_learner(dls, model, frozen=True).precompute()
+        return lambda: sweep_lrs(learn, [1e-4, 1e-3], 1, suggest_funcs=())
+
+    few, many = (4, 12) if QUICK else (8, 24)
+    makers = {"every layer": every_layer, "head on cached activations": head, "sweep": sweep}
+    for name, make in makers.items():
         found = []
-        for n_steps in (short, long):
-            learn = our_learner(loaders(n_steps * BATCH), network(resnet34), frozen=precompute)
-            learn = learn.precompute() if precompute else learn
-            call = quietly(lambda learn=learn: learn.fit(1, 1e-3))
-            call()  # images are decoded
+        for n_steps in (few, many):
+            call = quietly(make(loaders(n_steps * BATCH)))
+            call()  # images are decoded, memory is reserved
             found.append(waits_of(call))
         more = found[1] - found[0]
-        report.number(f"waits per training step, {name}", [sum(more.values()) / (long - short)],
+        report.number(f"waits per training step, {name}", [sum(more.values()) / (many - few)],
                       at_most=0)
         report.content.setdefault("where", {})[name] = dict(more.most_common(12))
 

@@ -41,8 +41,7 @@ def measure_epochs(report: Report, files: list, kind: str) -> None:
         bar = {"at_most": 0.05} if augment is None else {}
         report.ratio(f"{what}: second epoch, of the first", took["second epoch"],
                      took["first epoch"], **bar)
-        strips = loader.decoded.kept.strips.values()
-        taken = sum(strip.untyped_storage().nbytes() for strip in strips)
+        taken = loader.decoded.budget.n_bytes()
         report.number(f"{what}: bytes kept per image", [taken / len(files)])
 
 

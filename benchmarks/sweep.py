@@ -12,7 +12,7 @@ from transfer_lessons.learner import Learner, vision_learner
 from transfer_lessons.lr_finder import temporary_copy
 from transfer_lessons.sweep import sweep_lrs
 
-EPOCHS, ROUNDS = (1, 1) if QUICK else (5, 5)
+EPOCHS, ROUNDS = (1, 1) if QUICK else (5, 3)
 LRS = np.geomspace(1e-5, 10, 3 if QUICK else 64).tolist()
 
 

@@ -65,13 +65,16 @@ def install() -> list[str]:
             metadata.version(name)
         except metadata.PackageNotFoundError:
             missing.append(name)
-    absent = []
-    for name in missing:
-        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-index",
-                               "--no-deps", "--find-links", WHEELS, "--target", SITE, name],
-                              capture_output=True)
-        absent += [name] if done.returncode else []
-    return absent
+    if not missing or not _install(*missing):
+        return []
+    return [name for name in missing if _install(name)]  # the folder lacks some of them
+
+
+def _install(*names: str) -> int:
+    """Install packages from the folder alone; 0 where all of them are there."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps",
+               "--find-links", WHEELS, "--target", SITE, *names]
+    return subprocess.run(command, capture_output=True).returncode
 
 
 if __name__ == "__main__":

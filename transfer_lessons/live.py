@@ -161,10 +161,10 @@ def step(self: LossCurves) -> None:
     while (left := self.step_began + self.pace - time.monotonic()) > 0:
         time.sleep(min(left, 0.02))
         self.messages.handle()
+    self.status = self.describe()
     started = time.monotonic()
     if started < self.next_draw:
         return
-    self.status = self.describe()
     self.follow()
     self.redraw()
     now = time.monotonic()

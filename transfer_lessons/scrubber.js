@@ -54,11 +54,19 @@ function asPercent(fraction) {
 }
 
 function asLoss(loss) {
-  return loss === null ? "not a number" : String(Number(loss.toPrecision(3)));
+  if (loss === null) return "not a number";
+  const digits = loss.toPrecision(3);  // 1.00, but 1230 and not 1.23e+3
+  return Math.abs(loss) >= 1000 ? String(Number(digits)) : digits;
 }
 
 function asRate(lr) {
   return lr.toExponential(2).replace(/\.?0*e\+?/, "e");
+}
+
+function asError(error, interval) {
+  if (error === null) return "–";
+  const [low, high] = interval.map(end => Math.round(100 * end));
+  return `${asPercent(error)} (95 % interval ${low} to ${high} %)`;
 }
 
 // Where steps and losses are in the plot, and learning rates along the slider.
@@ -124,6 +132,7 @@ function drawBackground(svg, data, scales) {
         {"text-anchor": "middle"});
   label(0, 0, data.log_axis ? "loss (log scale)" : "loss", {"text-anchor": "middle",
         transform: `translate(14 ${(TOP + BOTTOM) / 2}) rotate(-90)`});
+  drawStart(svg, data, scales);
   const clip = `tl-clip-${Math.random().toString(36).slice(2)}`;
   add(add(svg, "clipPath", {id: clip}), "rect",
       {x: LEFT, y: TOP, width: RIGHT - LEFT + 6, height: BOTTOM - TOP});
@@ -134,6 +143,14 @@ function drawBackground(svg, data, scales) {
                         "stroke-opacity": 0.13});
   }
   return {field, clip};
+}
+
+// The validation loss before training, which every run should bring down.
+function drawStart(svg, data, scales) {
+  const y = scales.y(data.start_loss);
+  add(svg, "line", {x1: LEFT, x2: RIGHT, y1: y, y2: y, stroke: ORANGE, "stroke-dasharray": "1 4"});
+  add(svg, "text", {x: RIGHT, y: y - 4, "text-anchor": "end", style: `fill: ${ORANGE}`},
+      `before training ${asLoss(data.start_loss)}`);
 }
 
 // What moves: the two curves of the chosen learning rate, their dots, and a guide.
@@ -191,29 +208,30 @@ function drawQuiz(el, isHidden) {
   const quiz = add(el, "div", {role: "group", "aria-label": "Predict, then check"});
   const hide = add(add(quiz, "label"), "input", {type: "checkbox", ...keys});
   hide.checked = isHidden;
-  hide.after(" Hide the curves: first predict, then check. ");
+  hide.after(" Hide the curves. ");
   add(quiz, "span", {}, "This learning rate is ");
   const buttons = ["too low", "good", "too high"].map(answer =>
     add(quiz, "button", {type: "button", "aria-pressed": "false", ...keys}, answer));
+  const reveal = add(quiz, "button", {type: "button", ...keys}, "show");
   const verdict = add(el, "div", {class: "tl-verdict", role: "status"});
-  return {hide, buttons, verdict};
+  return {hide, buttons, reveal, verdict};
 }
 
-// Everything that depends on the chosen learning rate `i` and on whether it may be seen.
-function update(i, isSeen, data, scales, parts) {
+// What a run led to, in words.
+function outcome(i, data) {
+  const end = data.valid_losses[i].length - 1;
+  return `after ${end + 1} epochs: validation loss ${asLoss(data.valid_losses[i][end])}, `
+    + `error rate ${asError(data.error_rates[i][end], data.intervals[i])}`;
+}
+
+// The curves of a run, or none where it may not be seen.
+function drawCurves(i, isSeen, data, scales, parts) {
   const valid = data.valid_losses[i];
-  const end = scales.epochs - 1;
-  const passes = data.losses[i].findIndex(loss => loss === null || loss > data.high);
-  const name = `learning rate ${data.names[i]}`;
-  parts.slider.setAttribute("aria-valuetext", name);
-  parts.rate.textContent = name;
-  parts.result.textContent = isSeen ? `after ${scales.epochs} epochs: validation loss ${
-    asLoss(valid[end])}, error rate ${asPercent(data.error_rates[i][end])}`
-    : "What will come of it? Answer below.";
   parts.training.setAttribute("d", isSeen ? pathOf(data.losses[i], s => s + 1, scales) : "");
   parts.validation.setAttribute("d", isSeen ? pathOf(valid, scales.endOf, scales) : "");
   parts.field.style.visibility = isSeen ? "visible" : "hidden";
   parts.arrows.style.visibility = isSeen ? "visible" : "hidden";
+  parts.guide.setAttribute("visibility", "hidden");
   parts.dots.forEach((dot, epoch) => {
     const isInside = isSeen && valid[epoch] !== null && valid[epoch] <= data.high;
     dot.setAttribute("visibility", isInside ? "visible" : "hidden");
@@ -221,14 +239,32 @@ function update(i, isSeen, data, scales, parts) {
     dot.setAttribute("cx", scales.x(scales.endOf(epoch)));
     dot.setAttribute("cy", scales.y(valid[epoch]));
   });
+}
+
+// Everything that depends on the chosen learning rate `i` and on whether it may be seen.
+function update(i, isSeen, data, scales, parts) {
+  const passes = data.losses[i].findIndex(loss => loss === null || loss > data.high);
   const isGone = isSeen && passes >= 0;
+  const name = `learning rate ${data.names[i]}`;
+  drawCurves(i, isSeen, data, scales, parts);
+  parts.slider.setAttribute("aria-valuetext", name);
+  parts.rate.textContent = name;
+  parts.result.textContent = isSeen ? outcome(i, data) : "What will come of it? Answer below.";
   parts.leaves.setAttribute("visibility", isGone ? "visible" : "hidden");
   parts.leaves.setAttribute("x", scales.x(passes + 1));
-  parts.guide.setAttribute("visibility", "hidden");
   parts.spot.textContent = isGone ? `▲ The loss leaves the plot at step ${passes + 1}.`
     : isSeen ? "Point at a curve to read a step's loss." : "";
   parts.plot.setAttribute("aria-label", `Training and validation loss at ${name}, over the faint `
     + `curves of the ${scales.last} other learning rates. ${parts.result.textContent}`);
+}
+
+// An answer, compared with both verdicts.
+function judge(answer, [byLoss, byError, why]) {
+  const right = answer === byLoss ? "Right" : answer === byError ? "Right by error rate only"
+    : "Not quite";
+  const truth = byLoss === byError ? `${byLoss}, by loss and by error rate`
+    : `${byLoss} by loss, but ${byError} by error rate. They disagree`;
+  return `${right}: ${truth}. ${why}`;
 }
 
 // The step under the pointer, in words.
@@ -250,7 +286,7 @@ function pointAt(event, i, data, scales, parts) {
 function render({data, el}) {
   const scales = makeScales(data);
   el.replaceChildren();
-  el.dataset.live = "yes";
+  el.tlIsLive = true;  // a property: a copy of the element does not have it
   add(el, "style", {}, STYLE);
   const says = add(el, "div", {class: "tl-says"});
   const rate = add(says, "b");
@@ -283,18 +319,21 @@ function connect(data, scales, parts, quiz) {
     quiz.buttons.forEach(button => button.setAttribute("aria-pressed", false));
     show();
   };
-  const check = event => {
-    const answer = event.currentTarget.textContent;
-    const [truth, why] = data.verdicts[+parts.slider.value];
+  const reveal = () => {
     isSeen = true;
     show();
+  };
+  const check = event => {
+    reveal();
     quiz.buttons.forEach(button =>
       button.setAttribute("aria-pressed", button === event.currentTarget));
-    quiz.verdict.textContent = `${answer === truth ? "Right" : "Not quite"}: ${truth}. ${why}`;
+    quiz.verdict.textContent = judge(event.currentTarget.textContent,
+                                     data.verdicts[+parts.slider.value]);
   };
   parts.slider.addEventListener("input", ask);
   quiz.hide.addEventListener("change", ask);
   quiz.buttons.forEach(button => button.addEventListener("click", check));
+  quiz.reveal.addEventListener("click", reveal);
   parts.plot.addEventListener("pointermove", event => {
     if (isSeen) pointAt(event, +parts.slider.value, data, scales, parts);
   });

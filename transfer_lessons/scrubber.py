@@ -18,6 +18,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
+import torch
 from fastcore.basics import patch
 from IPython import get_ipython
 from IPython.display import display
@@ -26,6 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 from .arguments import check_flag, check_positive, check_type
+from .core import describe_error
 from .figures import plot_png
 from .sweep_result import Sweep, classify_lrs
 
@@ -62,7 +64,9 @@ def _finite_losses(sweep: Sweep) -> np.ndarray:
     return every[np.isfinite(every)]
 
 def _start_loss(sweep: Sweep) -> float:
-    """The loss before training: that of the first step, or of any, or 1 where none is finite."""
+    """The validation loss before training; where it is not finite, a training loss, or 1."""
+    if math.isfinite(sweep.start_loss):
+        return sweep.start_loss
     first = sweep.losses[:, 0]
     if first.isfinite().any():
         return first[first.isfinite()].median().item()
@@ -76,31 +80,49 @@ def _percent(error: float | None) -> str:
     """An error rate, or a dash where the run had none."""
     return "–" if error is None or math.isnan(error) else f"{error:.1%}"
 
+def _described(sweep: Sweep, error: float) -> str:
+    """An error rate with its interval."""
+    if not math.isfinite(error):
+        return "unknown"
+    return describe_error(round(error * sweep.n_valid), sweep.n_valid)
+
+def _error_verdicts(sweep: Sweep) -> list[str]:
+    """For each learning rate the verdict by error rate: good within the lowest one's interval."""
+    errors = sweep.error_rate.nan_to_num(nan=math.inf)
+    lowest = int(errors.argmin())
+    if not errors[lowest].isfinite():
+        return ["too high"] * len(errors)
+    limit = sweep.error_intervals()[lowest, 1]
+    return ["good" if error <= limit else "too low" if i < lowest else "too high"
+            for i, error in enumerate(errors)]
+
+def _gain(fraction: float) -> str:
+    if fraction == -math.inf:
+        return "This run diverged"
+    if fraction > 0:
+        return f"This run gets {fraction:.0%} of that gain"
+    return "This run ends above the loss it started from"
+
 def _reasons(sweep: Sweep, start_loss: float) -> list[list[str]]:
-    """For each learning rate the verdict and a sentence that explains it."""
-    final_losses = sweep.valid_loss.tolist()
+    """For each learning rate the verdict by loss, that by error rate, and why."""
+    losses = sweep.valid_loss.tolist()
     errors = sweep.error_rate.tolist()
-    best = sweep.lrs.index(sweep.best) if sweep.best in sweep.lrs else 0
+    by_error = _error_verdicts(sweep)
+    if not math.isfinite(sweep.best):
+        why = ("The loss of every run stopped being finite: look at the loss function and at the "
+               "images, not at the learning rate.")
+        return [["too high", verdict, why] for verdict in by_error]
+    best = losses[sweep.lrs.index(sweep.best)]
+    lowest = min(filter(math.isfinite, errors), default=math.nan)
     reasons = []
-    for i, (verdict, fraction) in enumerate(classify_lrs(sweep.lrs, start_loss, final_losses)):
-        if fraction == -math.inf:
-            gain = "This run diverged"
-        elif fraction > 0:
-            gain = f"This run gets {fraction:.0%} of that gain"
-        else:
-            gain = "This run ends above the loss it started from"
-        if not math.isfinite(final_losses[best]):
-            reasons.append([verdict, "The loss of every run stopped being finite: look at the loss "
-                            "function and at the images, not at the learning rate."])
-            continue
-        why = (f"The best learning rate, {format_lr(sweep.lrs[best])}, brings the loss from "
-               f"{start_loss:.3g} to a validation loss of {final_losses[best]:.3g}. {gain}; from "
-               f"90 % on we call it good. Error rate {_percent(errors[i])}, there "
-               f"{_percent(errors[best])}.")
-        if verdict == "too high" and errors[i] <= errors[best] + 0.03:
-            why += (" By error rate alone it would pass: its top classes are as good, only its "
-                    "probabilities are not.")
-        reasons.append([verdict, why])
+    for i, (verdict, fraction) in enumerate(classify_lrs(sweep.lrs, start_loss, losses)):
+        why = (f"The best learning rate by loss, {format_lr(sweep.best)}, brings the loss "
+               f"from {start_loss:#.3g} to {best:#.3g}. {_gain(fraction)}; from 90 % on we call it "
+               f"good. Error rate here: {_described(sweep, errors[i])}. The lowest: "
+               f"{_described(sweep, lowest)}.")
+        if verdict == "too high" and by_error[i] == "good":
+            why += " Its top classes are as good, only its probabilities are not."
+        reasons.append([verdict, by_error[i], why])
     return reasons
 
 # %% ../nbs/u6_scrubber.ipynb #f41dac05
@@ -133,6 +155,8 @@ def scrubber_data(sweep: Sweep, start: float | None = None, quiz: bool = False) 
         "losses": _rounded(sweep.losses),
         "valid_losses": _rounded(sweep.valid_losses),
         "error_rates": _rounded(sweep.error_rates),
+        "start_loss": _rounded(torch.tensor(start_loss)),
+        "intervals": _rounded(sweep.error_intervals()),
         "verdicts": _reasons(sweep, start_loss),
         "suggestions": sorted(suggestions, key=lambda pair: -pair[1]),
         "start": index,
@@ -276,8 +300,12 @@ def train_here(self: LRScrubber, button: Any = None) -> None:
 _START = """
 const near = document.currentScript?.parentNode;
 const root = near?.querySelector(".tl-scrubber") ? near : document;
-for (const el of root.querySelectorAll(".tl-scrubber:not([data-live])")) {
-  render({data: JSON.parse(el.dataset.run), el});
+const wake = el => {
+  if (el && !el.tlIsLive) render({data: JSON.parse(el.dataset.run), el});
+};
+root.querySelectorAll(".tl-scrubber").forEach(wake);
+for (const kind of ["pointerover", "focusin"]) {
+  document.addEventListener(kind, event => wake(event.target.closest?.(".tl-scrubber")));
 }
 """
 

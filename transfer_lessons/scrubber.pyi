@@ -25,7 +25,7 @@ def _finite_losses(sweep: Sweep) -> np.ndarray:
     ...
 
 def _start_loss(sweep: Sweep) -> float:
-    """The loss before training: that of the first step, or of any, or 1 where none is finite."""
+    """The validation loss before training; where it is not finite, a training loss, or 1."""
 
 def _three_digits(values: Sequence[float]) -> list[float]:
     ...
@@ -33,8 +33,17 @@ def _three_digits(values: Sequence[float]) -> list[float]:
 def _percent(error: float | None) -> str:
     """An error rate, or a dash where the run had none."""
 
+def _described(sweep: Sweep, error: float) -> str:
+    """An error rate with its interval."""
+
+def _error_verdicts(sweep: Sweep) -> list[str]:
+    """For each learning rate the verdict by error rate: good within the lowest one's interval."""
+
+def _gain(fraction: float) -> str:
+    ...
+
 def _reasons(sweep: Sweep, start_loss: float) -> list[list[str]]:
-    """For each learning rate the verdict and a sentence that explains it."""
+    """For each learning rate the verdict by loss, that by error rate, and why."""
 
 def scrubber_data(sweep: Sweep, start: float | None=None, quiz: bool=False) -> dict[str, Any]:
     """All that a scrubber shows, as JSON has it: text, finite numbers, None, lists.
@@ -113,4 +122,4 @@ class LRScrubber:
 
     def _ipython_display_(self) -> None:
         ...
-_START = '\nconst near = document.currentScript?.parentNode;\nconst root = near?.querySelector(".tl-scrubber") ? near : document;\nfor (const el of root.querySelectorAll(".tl-scrubber:not([data-live])")) {\n  render({data: JSON.parse(el.dataset.run), el});\n}\n'
+_START = '\nconst near = document.currentScript?.parentNode;\nconst root = near?.querySelector(".tl-scrubber") ? near : document;\nconst wake = el => {\n  if (el && !el.tlIsLive) render({data: JSON.parse(el.dataset.run), el});\n};\nroot.querySelectorAll(".tl-scrubber").forEach(wake);\nfor (const kind of ["pointerover", "focusin"]) {\n  document.addEventListener(kind, event => wake(event.target.closest?.(".tl-scrubber")));\n}\n'

@@ -278,4 +278,5 @@ def sweep_lrs(learn: Learner, lrs: float | Iterable[float] | np.ndarray | Tensor
         schedule.append((factor, momentum))
     start = SweepStart(learn, schedule)
     suggestions = learn.lr_find(suggest_funcs=functions).found if functions else {}
-    return Sweep(lrs, *start.train(lrs), suggestions, start.train, start.n_valid)
+    start_loss = learn.validate()[0]
+    return Sweep(lrs, *start.train(lrs), suggestions, start.train, start.n_valid, start_loss)

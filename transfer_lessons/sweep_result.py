@@ -37,6 +37,7 @@ class Sweep:
     suggestions: dict[str, float]  # from `lr_find`: learning rate by function name
     runner: Callable[[list[float]], Curves]  # trains at other learning rates from the same start
     n_valid: int  # number of validation images
+    start_loss: float = math.nan  # validation loss before training; NaN where nobody measured it
 
     @property
     def n_epoch(self) -> int:
@@ -118,7 +119,7 @@ def train(self: Sweep, lr: float) -> Sweep:
     return Sweep(sorted(lrs), torch.cat([self.losses, losses])[order],
                  torch.cat([self.valid_losses, valid_losses])[order],
                  torch.cat([self.error_rates, error_rates])[order],
-                 self.suggestions, self.runner, self.n_valid)
+                 self.suggestions, self.runner, self.n_valid, self.start_loss)
 
 # %% ../nbs/u5b_sweep_result.ipynb #53eb6242
 def classify_lrs(lrs: Sequence[float], start_loss: float, final_losses: Sequence[float],

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from matplotlib.axes import Axes
 from torch import Tensor
+import math
 
 __all__ = ['Curves', 'Sweep', 'classify_lrs']
 Curves = tuple[Tensor, Tensor, Tensor]
@@ -19,6 +20,7 @@ class Sweep:
     suggestions: dict[str, float]
     runner: Callable[[list[float]], Curves]
     n_valid: int
+    start_loss: float = math.nan
 
     @property
     def n_epoch(self) -> int:

@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 def run(script: str, results: Path) -> dict[str, dict]:
     """The results of a quick run, by name of their file."""
     environment = {**os.environ, "QUICK": "1", "RESULTS": str(results), "OMP_NUM_THREADS": "1",
+                   "OMP_WAIT_POLICY": "passive",
                    "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-W", "ignore", ROOT / "benchmarks" / script],
                           env=environment, cwd=results, capture_output=True, text=True)

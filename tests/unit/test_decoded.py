@@ -217,7 +217,7 @@ def test_above_the_budget_a_part_is_kept_and_workers_stay(files):
     for _ in range(3):
         assert torch.equal(epoch(part)[0], xb)
         seen.append({process.pid for process in multiprocessing.active_children()} - before)
-        held = sum(strip.untyped_storage().nbytes() for strip in part.decoded.kept.strips.values())
+        held = sum(strip.numel() for strip in part.decoded.kept.strips.values())
         assert 0.5 * budget < held == part.decoded.budget.n_bytes() <= budget
     assert len(seen[0]) == 1 and seen[0] == seen[1] == seen[2]
 
@@ -492,6 +492,35 @@ def test_squares_of_another_device_are_put_in_order():
     assert meta.device.type == "meta" and meta.shape == (3, 4, 4, 3)
     mixed = decoded._together([far[0], far[1].to("meta"), far[2]], torch.device("meta"))
     assert mixed.shape == (3, 4, 4, 3)
+
+
+@pytest.mark.case("images decoded once: more than the budget", "memory really grows by no more than a tenth above it")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc on this system")
+def test_memory_grows_as_the_budget_says(files):
+    script = """
+import sys
+from pathlib import Path
+from transfer_lessons.data import ImageDataset, ImageLoader
+from transfer_lessons.decoded import MemoryBudget
+def megabytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+def go(max_memory):
+    loader = ImageLoader(ImageDataset(sys.argv[1:] * 100, [0] * 1800, 96), 32, "cpu",
+                         budget=MemoryBudget(max_memory))
+    for _ in loader:
+        pass
+    return loader
+warm_up = go(5e6)
+before = megabytes()
+loader = go(45e6)
+print(megabytes() - before, loader.decoded.budget.n_bytes() / 1e6)
+"""
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run([sys.executable, "-c", script, *map(str, files)], check=True, timeout=120,
+                          capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths})
+    grown, counted = map(float, done.stdout.split())
+    assert 40 < counted <= 45
+    assert grown < 1.1 * 45 + 10, "a tenth more, and what the batch under way takes"
 
 
 def test_a_reader_without_a_budget_has_one_of_its_own():

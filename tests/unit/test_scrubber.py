@@ -68,8 +68,18 @@ def test_the_scrubber_holds_the_real_runs(sweep):
     assert data["names"] == ["1e-4", "1e-3", "1e-2", "1e-1", "1e0"]
     assert data["start"] == int(sweep.valid_loss.argmin())
     assert scrubber_data(sweep, start=2e-2)["start"] == 2
-    expected = classify_lrs(LRS, sweep.losses[:, 0].median().item(), sweep.valid_loss.tolist())
-    assert [verdict for verdict, _ in data["verdicts"]] == [verdict for verdict, _ in expected]
+    expected = classify_lrs(LRS, sweep.start_loss, sweep.valid_loss.tolist())
+    assert [verdict for verdict, *_ in data["verdicts"]] == [verdict for verdict, _ in expected]
+
+
+def test_the_loss_before_training_is_measured_on_the_validation_images(small_learner):
+    learn = small_learner()
+    learn.freeze()
+    untrained = learn.validate()[0]
+    sweep = sweep_lrs(learn, LRS[:2], 1, suggest_funcs=())
+    assert sweep.start_loss == pytest.approx(untrained, rel=1e-4)
+    assert sweep.train(0.5).start_loss == sweep.start_loss
+    assert scrubber_data(sweep)["start_loss"] == pytest.approx(untrained, rel=1e-3)
 
 
 def test_diverged_curves_are_json_all_the_same(sweep):
@@ -77,7 +87,7 @@ def test_diverged_curves_are_json_all_the_same(sweep):
     data = json.loads(json.dumps(scrubber_data(sweep), allow_nan=False))
     assert data["losses"][-1][3:] == [None] * (sweep.losses.shape[1] - 3)
     assert data["verdicts"][-1][0] == "too high"
-    assert "diverged" in data["verdicts"][-1][1]
+    assert "diverged" in data["verdicts"][-1][2]
     assert pixels(LRScrubber(sweep).png).std() > 0
 
 
@@ -137,12 +147,22 @@ def test_a_loss_below_zero_gets_a_linear_axis(sweep):
     assert data["low"] < data["high"] and len(data["ticks"]) > 2
 
 
-def test_the_reason_says_where_loss_and_error_disagree(sweep):
+def test_loss_and_error_rate_have_verdicts_of_their_own(sweep):
+    sweep.n_valid = 100
+    sweep.start_loss = 3.0
     sweep.valid_losses[:, -1] = sweep.valid_losses.new_tensor([2.0, 1.0, 0.5, 4.0, 9.0])
     sweep.error_rates[:, -1] = sweep.error_rates.new_tensor([0.9, 0.4, 0.3, 0.3, 0.8])
-    reasons = dict(zip(LRS, scrubber_data(sweep)["verdicts"], strict=True))
-    assert reasons[1e-1][0] == "too high" and "By error rate alone" in reasons[1e-1][1]
-    assert reasons[1.0][0] == "too high" and "By error rate alone" not in reasons[1.0][1]
+    verdicts = scrubber_data(sweep)["verdicts"]
+    assert [by_loss for by_loss, *_ in verdicts] == ["too low", "too low", "good", "too high", "too high"]
+    low, high = sweep.error_intervals()[2].tolist()
+    assert 0.3 < high < 0.4, "so 0.4 lies outside the lowest error's interval"
+    assert [by_error for _, by_error, _ in verdicts] == [
+        "too low", "too low", "good", "good", "too high"]
+    assert "its probabilities are not" in verdicts[3][2]
+    assert "its probabilities are not" not in verdicts[4][2]
+    assert "30 % (30 of 100; 95 % interval 22 to 40 %)" in verdicts[0][2]
+    sweep.n_valid = 20
+    assert scrubber_data(sweep)["verdicts"][1][1] == "good", "few images cannot tell them apart"
 
 
 @pytest.mark.parametrize("lr", [0, -1e-3, math.nan, "1e-3"])
@@ -168,8 +188,9 @@ def test_losses_of_any_kind_are_shown(sweep, change):
         data = scrubber.data
         assert json.loads(json.dumps(data, allow_nan=False)) == data
         assert data["low"] < data["high"] and (data["low"] > 0 or not data["log_axis"])
-        assert {verdict for verdict, _ in data["verdicts"]} <= {"too low", "good", "too high"}
-        assert all("nan" not in why and "inf " not in why for _, why in data["verdicts"])
+        words = {word for *both, _ in data["verdicts"] for word in both}
+        assert words <= {"too low", "good", "too high"}
+        assert all("nan" not in why and "inf " not in why for *_, why in data["verdicts"])
         assert pixels(scrubber.png).std() > 5
     sweep.plot()
 
