@@ -80,9 +80,11 @@ class Comparison(NamedTuple):
 
 
 def read_results() -> dict[str, dict]:
-    """Every file of results by its name; those of quick runs show nothing."""
+    """Results of this page's questions by file; those of quick runs show nothing."""
+    names = {question.file for question in QUESTIONS}
     files = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
-    contents = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    contents = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files
+                if file.stem in names}
     return {name: content for name, content in contents.items() if not content["quick"]}
 
 

@@ -288,7 +288,8 @@ def test_the_notebooks_stop_button_ends_a_training_and_loses_nothing(page, shown
     interrupt(page)
     assert "KeyboardInterrupt" not in area.inner_text()
     kept, made = ask(page, "print(len(slow.recorder.losses) - before, len(steps))").split()
-    assert 0 < int(kept) <= int(made) <= int(kept) + 1
+    # `fit` tries the loss once before it trains, and one step may have been under way.
+    assert 0 < int(kept) <= int(made) <= int(kept) + 2
     ask(page, "epochs, wait, steps = 2, 0, []")
 
 

@@ -9,6 +9,7 @@ from small import small_model
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from transfer_lessons import lr_finder  # noqa: F401  it adds lr_find to Learner
 from transfer_lessons.backbones import vision_model
 from transfer_lessons.freezing import group_parameters
 from transfer_lessons.learner import Learner, error_rate
