@@ -108,8 +108,8 @@ WATCH = """([plot, slider]) => {
     const images = plot.matches('img') ? [plot] : [...plot.querySelectorAll('img')];
     await Promise.all(images.map(image => image.decode().catch(() => 0)));
     requestAnimationFrame(() => { waiting = false; });
-    const value = slider?.value ?? slider?.getAttribute('aria-valuetext')
-      ?? slider?.style.left;
+    const value = slider?.value ?? (slider?.matches('.ui-slider-handle')
+      ? slider.style.left : slider?.getAttribute('aria-valuetext'));
     painted.push({changed, value, at: await after()});
   });
   observer.observe(plot, {subtree: true, childList: true, attributes: true, characterData: true});
