@@ -22,6 +22,7 @@ import torch
 from fastcore.basics import patch
 from IPython import get_ipython
 from IPython.display import display
+from IPython.utils.capture import capture_output
 from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
@@ -292,7 +293,9 @@ def show(self: LRScrubber, sweep: Sweep, start: float | None = None) -> None:
 @patch
 def train_here(self: LRScrubber, button: Any = None) -> None:
     """Train at the learning rate that is set, and show it among the others."""
-    self.show(self.sweep.train(self.slider.value), self.slider.value)
+    with capture_output(stdout=False, stderr=False):  # a bar would leave one more output
+        more = self.sweep.train(self.slider.value)
+    self.show(more, self.slider.value)
     if self.shown_at is not None:
         self.shown_at.update(self._repr_mimebundle_()[0], raw=True)
 
