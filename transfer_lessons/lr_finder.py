@@ -227,6 +227,7 @@ def suggest(lrs: Sequence[float], losses: Sequence[float],
     used_lrs = lrs[N_SKIPPED_FIRST:N_SKIPPED_FIRST + len(finite)]
     return {function.__name__: ask_suggestion(function, used_lrs, finite) for function in functions}
 
+# %% ../nbs/09_lr_finder.ipynb #0fede48c
 class _Curve:
     """The losses of a range test as they arrive, raw and smoothed, until they explode."""
     def __init__(self) -> None:

@@ -75,6 +75,6 @@ def choose_precision(dtype: torch.dtype, device: torch.device) -> Precision:
     choices = [Precision(device, choice) for choice in (dtype, *others)]
     chosen = next(choice for choice in choices if can_train(choice))
     if chosen.dtype is not dtype:
-        print(f"{choices[0]} is nothing for this device ({device.type}): training in {chosen} "
-              "instead.")
+        print(f"This device ({device.type}) does not train well in {choices[0]}: training in "
+              f"{chosen} instead.")
     return chosen

@@ -112,8 +112,9 @@ def plot_loss(self: Recorder, ax: Axes | None = None, skip_start: int = 0) -> No
     ax = check_axes("ax", ax) or plt.subplots(figsize=(7, 3.5), layout="constrained")[1]
     steps = range(skip_start + 1, len(self.losses) + 1)
     ax.plot(steps, self.losses[skip_start:], color="C0", lw=1, label="training")
-    valid_losses = [row.valid_loss for row in self.history]
-    ax.plot(self.ends, valid_losses, "o--", color="C1", label="validation")
+    if self.ends:
+        valid_losses = [row.valid_loss for row in self.history]
+        ax.plot(self.ends, valid_losses, "o--", color="C1", label="validation")
     ax.set(xlabel="step", ylabel="loss", title="Loss during training")
     ax.legend()
 

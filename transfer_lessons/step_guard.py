@@ -43,6 +43,7 @@ def copy_back(values: list[Tensor], saved: Tensor) -> None:
 import math
 from functools import reduce
 
+from fastcore.basics import patch
 from torch.nn.utils import get_total_norm
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -84,59 +85,65 @@ class StepGuard:
                    for before, value in zip(self.kept, now, strict=True)]
         self.kept = now
 
-    def scaled(self, loss: Tensor) -> Tensor:
-        """The loss to call `backward` on; with a scaler a multiple of it, or NaN for a bad step."""
-        if self.scaler is None:
-            return loss
-        self._look(loss, loss.new_zeros(()))  # the scaler looks after the gradients
-        assert self.bad is not None
-        return self.scaler.scale(loss * torch.where(self.bad, torch.nan, 1.0))
+# %% ../nbs/u9d_step_guard.ipynb #64231aa0
+@patch
+def scaled(self: StepGuard, loss: Tensor) -> Tensor:
+    """The loss to call `backward` on; with a scaler a multiple of it, or NaN for a bad step."""
+    if self.scaler is None:
+        return loss
+    self._look(loss, loss.new_zeros(()))  # the scaler looks after the gradients
+    assert self.bad is not None
+    return self.scaler.scale(loss * torch.where(self.bad, torch.nan, 1.0))
 
-    @torch.no_grad()
-    def step(self, loss: Tensor) -> None:
-        """Make the optimizer's step, unless this or an earlier step was bad.
+@patch
+@torch.no_grad()
+def step(self: StepGuard, loss: Tensor) -> None:
+    """Make the optimizer's step, unless this or an earlier step was bad.
 
-        Args:
-            loss: whose gradients the model has
-        """
-        _begin_momentum(self.opt)
-        if self.scaler is not None:
-            self.scaler.step(self.opt)
-            self.scaler.update()
-            return
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        self._look(loss, get_total_norm(gradients, norm_type=math.inf))
-        assert self.bad is not None
-        if _skips_by_itself(self.opt, loss.device):
-            self.opt.found_inf = self.bad.float()  # type: ignore[attr-defined]
-            try:
-                self.opt.step()
-            finally:
-                del self.opt.found_inf  # type: ignore[attr-defined]
-        elif not self.bad:  # the one place that waits for the device
+    Args:
+        loss: whose gradients the model has
+    """
+    _begin_momentum(self.opt)
+    if self.scaler is not None:
+        self.scaler.step(self.opt)
+        self.scaler.update()
+        return
+    gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+    self._look(loss, get_total_norm(gradients, norm_type=math.inf))
+    assert self.bad is not None
+    if _skips_by_itself(self.opt, loss.device):
+        self.opt.found_inf = self.bad.float()  # type: ignore[attr-defined]
+        try:
             self.opt.step()
+        finally:
+            del self.opt.found_inf  # type: ignore[attr-defined]
+    elif not self.bad:  # the one place that waits for the device
+        self.opt.step()
 
-    @torch.no_grad()
-    def _look(self, loss: Tensor, largest_gradient: Tensor) -> None:
-        """Note what this step's numbers are, and whether one of them is not finite."""
-        loss = loss.float() if loss.ndim == 0 else loss.float().sum()
-        floats = [joined(group) for group in self.groups if group[0].is_floating_point()]
-        largest = [torch.linalg.vector_norm(values, math.inf) for values in floats]
-        largest_statistic = reduce(torch.maximum, largest or [torch.zeros_like(loss)])
-        before = torch.zeros_like(loss) if self.worst is None else self.worst
-        numbers = [loss, largest_statistic, largest_gradient.to(loss.device), before]
-        self.report = torch.stack([number.float() for number in numbers])
-        self.worst = torch.linalg.vector_norm(self.report, math.inf)
-        self.bad = ~(self.worst < math.inf)
+# %% ../nbs/u9d_step_guard.ipynb #be383736
+@patch
+@torch.no_grad()
+def _look(self: StepGuard, loss: Tensor, largest_gradient: Tensor) -> None:
+    """Note what this step's numbers are, and whether one of them is not finite."""
+    loss = loss.float() if loss.ndim == 0 else loss.float().sum()
+    floats = [joined(group) for group in self.groups if group[0].is_floating_point()]
+    largest = [torch.linalg.vector_norm(values, math.inf) for values in floats]
+    largest_statistic = reduce(torch.maximum, largest or [torch.zeros_like(loss)])
+    before = torch.zeros_like(loss) if self.worst is None else self.worst
+    numbers = [loss, largest_statistic, largest_gradient.to(loss.device), before]
+    self.report = torch.stack([number.float() for number in numbers])
+    self.worst = torch.linalg.vector_norm(self.report, math.inf)
+    self.bad = ~(self.worst < math.inf)
 
-    @torch.no_grad()
-    def restore(self) -> None:
-        """Where a step was bad, put the statistics back; steps move the weights again. It waits."""
-        if self.bad is not None and self.bad:
-            for group, before in zip(self.groups, self.kept, strict=True):
-                copy_back(group, before)
-        self.bad = None
-        self.worst = None
+@patch
+@torch.no_grad()
+def restore(self: StepGuard) -> None:
+    """Where a step was bad, put the statistics back; steps move the weights again. It waits."""
+    if self.bad is not None and self.bad:
+        for group, before in zip(self.groups, self.kept, strict=True):
+            copy_back(group, before)
+    self.bad = None
+    self.worst = None
 
 # %% ../nbs/u9d_step_guard.ipynb #677c765b
 def _skips_by_itself(opt: Optimizer, device: torch.device) -> bool:
@@ -206,44 +213,48 @@ class LossReader:
         with contextlib.suppress(FloatingPointError, ValueError, RuntimeError):
             self.finish()
 
-    def _send(self) -> None:
-        """Send the numbers of some steps to the CPU, without waiting for them."""
-        losses = torch.stack([value.sum() if value.ndim else value for value, *_ in self.steps])
-        reports = [losses.new_zeros(4) if report is None else report.to(losses.device)
-                   for _, _, report, _ in self.steps]
-        numbers = torch.cat([losses, *reports])
-        event = None
-        if numbers.is_cuda:
-            numbers = numbers.to("cpu", non_blocking=True)
-            event = torch.cuda.Event()
-            event.record()
-        self.sent.append((numbers, event, self.steps))
-        self.steps = []
+# %% ../nbs/u9d_step_guard.ipynb #2cd751e0
+@patch
+def _send(self: LossReader) -> None:
+    """Send the numbers of some steps to the CPU, without waiting for them."""
+    losses = torch.stack([value.sum() if value.ndim else value for value, *_ in self.steps])
+    reports = [losses.new_zeros(4) if report is None else report.to(losses.device)
+               for _, _, report, _ in self.steps]
+    numbers = torch.cat([losses, *reports])
+    event = None
+    if numbers.is_cuda:
+        numbers = numbers.to("cpu", non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+    self.sent.append((numbers, event, self.steps))
+    self.steps = []
 
-    def _has_arrived(self) -> bool:
-        """Whether the oldest numbers that were sent can be read without waiting."""
-        numbers, event, _ = self.sent[0]
-        return event.query() if event is not None else numbers.device.type == "cpu"
+@patch
+def _has_arrived(self: LossReader) -> bool:
+    """Whether the oldest numbers that were sent can be read without waiting."""
+    numbers, event, _ = self.sent[0]
+    return event.query() if event is not None else numbers.device.type == "cpu"
 
-    def _read(self) -> None:
-        """Append the oldest losses that were sent, up to a bad step."""
-        numbers, event, steps = self.sent.pop(0)
-        if event is not None:
-            event.synchronize()
-        values = numbers.tolist()
-        losses = values[:len(steps)]
-        for number, (loss, (_, guard, _, batch)) in enumerate(zip(losses, steps, strict=True)):
-            first = len(steps) + 4 * number
-            report = values[first:first + 3]
-            if not all(map(math.isfinite, (loss, *report))):
-                self.steps = []
-                self.sent = []
-                if guard is not None:
-                    guard.restore()
-                if batch is not None:
-                    explain_nan(*batch)  # raises where a label is the reason
-                raise FloatingPointError(_what_is_not_finite(loss, *report))
-            self.losses.append(loss)
+@patch
+def _read(self: LossReader) -> None:
+    """Append the oldest losses that were sent, up to a bad step."""
+    numbers, event, steps = self.sent.pop(0)
+    if event is not None:
+        event.synchronize()
+    values = numbers.tolist()
+    losses = values[:len(steps)]
+    for number, (loss, (_, guard, _, batch)) in enumerate(zip(losses, steps, strict=True)):
+        first = len(steps) + 4 * number
+        report = values[first:first + 3]
+        if not all(map(math.isfinite, (loss, *report))):
+            self.steps = []
+            self.sent = []
+            if guard is not None:
+                guard.restore()
+            if batch is not None:
+                explain_nan(*batch)  # raises where a label is the reason
+            raise FloatingPointError(_what_is_not_finite(loss, *report))
+        self.losses.append(loss)
 
 def _what_is_not_finite(loss: float, guarded: float, statistic: float, gradient: float) -> str:
     """Which of a step's numbers is NaN or infinite."""

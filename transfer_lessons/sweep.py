@@ -40,6 +40,7 @@ def _with_constant(xb: Tensor) -> Tensor:
     """Features [B, F] and a constant 1, for which a bias is a weight: [B, F + 1]."""
     return nn.functional.pad(xb, (0, 1), value=1.0)
 
+# %% ../nbs/13_lr_sweep.ipynb #c1aa3e26
 class LinearHeads:
     """K copies of a linear layer that train together with AdamW, each at its own learning rate.
 
