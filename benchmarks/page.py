@@ -38,8 +38,8 @@ QUESTIONS = [
              {"scikit-learn, lbfgs": "an iteration of scikit-learn's logistic regression"}),
     Question("64 learning rates on cached features", "sweep", "64 learning rates", "one sweep",
              {"one after another": "64 trainings one after another"}),
-    Question("Loading an image from the second epoch on", "loading", "loading alone",
-             "second epoch", {"first epoch": "the first epoch"}),
+    Question("Loading a photograph from the second epoch on", "loading",
+             "loading large photographs", "second epoch", {"first epoch": "the first epoch"}),
     Question("Augmenting a batch", "loading", "augment", "ours",
              {"torchvision v2": "torchvision's transforms image by image"}),
     Question("Importing everything", "imports", "import", "all of transfer_lessons",
@@ -179,6 +179,7 @@ def draw(found: list[Comparison]) -> str:
         y = TOP + LINE * number + LINE / 2
         one, end = place(1), place(c.times)
         low, high = map(place, c.extremes)
+        digits = f"{c.times:.2g}" if c.times < 10 else f"{c.times:.0f}"
         name = html.escape(c.text.replace("`", ""))
         lines += [
             f'<text x="{LEFT - 12}" y="{y - 1}" text-anchor="end">{name}</text>',
@@ -187,7 +188,7 @@ def draw(found: list[Comparison]) -> str:
             f'<rect class="bar" x="{min(one, end)}" y="{y - 8}" width="{round(abs(end - one), 1)}" '
             'height="16"/>',
             f'<line class="whisker" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>',
-            f'<text x="{max(high, end, one) + 6}" y="{y + 4}">{c.times:.2g}</text>']
+            f'<text x="{max(high, end, one) + 6}" y="{y + 4}">{digits}</text>']
     height = bottom + 44
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
