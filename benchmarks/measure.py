@@ -15,6 +15,8 @@ from pathlib import Path
 
 import torch
 
+from transfer_lessons.core import timed
+
 QUICK = os.environ.get("QUICK") == "1"
 RESULTS = Path(os.environ.get("RESULTS", Path(__file__).parent / "results"))
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "fastai", "pytorch-lightning",
@@ -23,12 +25,8 @@ LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "fastai", "pytor
 
 def seconds_of(function: Callable[[], object]) -> float:
     """Wall time of one call, waiting for the accelerator before and after where there is one."""
-    wait = torch.accelerator.synchronize if torch.accelerator.is_available() else lambda: None
-    wait()
-    began = time.perf_counter()
-    function()
-    wait()
-    return time.perf_counter() - began
+    _, seconds = timed(function)
+    return seconds
 
 
 def taking_turns(functions: dict[str, Callable[[], object]], rounds: int = 5,

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class _Counting(TorchDispatchMode):
+class Operators(TorchDispatchMode):
+    """Counts the operators that run in its `with` block, by name, in `names`."""
     def __init__(self):
         super().__init__()
         self.names: Counter[str] = Counter()
@@ -17,6 +18,6 @@ class _Counting(TorchDispatchMode):
 
 def operators(function: Callable[[], object]) -> Counter[str]:
     """How often each operator runs. `_local_scalar_dense` reads a number: a GPU is waited for."""
-    with _Counting() as counting:
+    with Operators() as counting:
         function()
     return counting.names

@@ -94,10 +94,9 @@ class LinearHeads:
         self.exp_avg.lerp_(gradients, 1 - beta1)
         self.exp_avg_sq.mul_(self.beta2).addcmul_(gradients, gradients, value=1 - self.beta2)
         correction1 = 1 - beta1**self.n_steps  # both averages start at zero
-        correction2 = (1 - self.beta2**self.n_steps) ** 0.5
-        # m / c1 / (sqrt(v) / c2 + eps), with c2 taken out of the large tensors
-        root = self.exp_avg_sq.sqrt().add_(self.eps * correction2)
-        self.weights.addcmul_(self.exp_avg / root, lrs * (-correction2 / correction1))
+        correction2 = 1 - self.beta2**self.n_steps
+        root = (self.exp_avg_sq / correction2).sqrt() + self.eps
+        self.weights.addcmul_(self.exp_avg / root, -lrs / correction1)
 
 # %% ../nbs/13_lr_sweep.ipynb #9fadd21f
 Schedule = list[tuple[float, float]]  # for each step: factor on the learning rate, momentum
