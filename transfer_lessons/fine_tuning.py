@@ -9,7 +9,7 @@ __all__ = ['RECIPES', 'N_HEAD_STEPS', 'Recipe']
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastcore.basics import patch
 
@@ -58,8 +58,9 @@ def fine_tune(self: Learner, epochs: int, base_lr: float | None = None,
         ValueError: an argument is out of its range; nothing was changed
     """
     epochs = check_count("epochs", epochs)
-    given = (base_lr, freeze_epochs, lr_mult, pct_start, div)
-    constants = _chosen(RECIPES[check_choice("recipe", recipe, RECIPES)], *given)
+    constants = _chosen(RECIPES[check_choice("recipe", recipe, RECIPES)],
+                        {"base_lr": base_lr, "freeze_epochs": freeze_epochs, "lr_mult": lr_mult,
+                         "pct_start": pct_start, "div": div})
     with _undo_freezing_if_refused(self):
         if recipe == "fastai":
             _fine_tune_as_fastai(self, epochs, constants)
@@ -132,23 +133,16 @@ def _loss_and_error(learn: Learner) -> tuple[float, float]:
     return float(learn.loss_func(logits, targets)), error_rate(logits, targets)
 
 # %% ../nbs/10_fine_tuning.ipynb #7065bc85
-def _chosen(recipe: Recipe, base_lr: float | None, freeze_epochs: int | None,
-            lr_mult: float | None, pct_start: float | None, div: float | None) -> Recipe:
-    """The recipe's constants, and the given ones instead of them, once they are checked."""
-    if base_lr is not None:
-        base_lr = check_positive("base_lr", base_lr, suggestion=2e-3)
-    if freeze_epochs is not None:
-        freeze_epochs = check_count("freeze_epochs", freeze_epochs, minimum=0, suggestion=1)
-    if lr_mult is not None:
-        lr_mult = check_number("lr_mult", lr_mult, low=1, suggestion=100)
-    if pct_start is not None:
-        pct_start = check_fraction("pct_start", pct_start, suggestion=0.3)
-    if div is not None:
-        div = check_positive("div", div, suggestion=5)
-    given = Recipe(base_lr, freeze_epochs, lr_mult, pct_start, div)._asdict()
+def _chosen(recipe: Recipe, given: dict[str, Any]) -> Recipe:
+    """A recipe's constants, with those that were given instead of its own; all are checked."""
     chosen = recipe._replace(**{name: value for name, value in given.items() if value is not None})
-    spread_lrs(slice(chosen.base_lr / 2 / chosen.lr_mult, chosen.base_lr / 2), 2)
-    return chosen
+    checked = Recipe(check_positive("base_lr", chosen.base_lr, suggestion=2e-3),
+                     check_count("freeze_epochs", chosen.freeze_epochs, minimum=0, suggestion=1),
+                     check_number("lr_mult", chosen.lr_mult, low=1, suggestion=100),
+                     check_fraction("pct_start", chosen.pct_start, suggestion=0.3),
+                     check_positive("div", chosen.div, suggestion=5))
+    spread_lrs(slice(checked.base_lr / 2 / checked.lr_mult, checked.base_lr / 2), 2)
+    return checked
 
 @contextlib.contextmanager
 def _undo_freezing_if_refused(learn: Learner) -> Iterator[None]:

@@ -4,7 +4,6 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from small import small_model
 
 from transfer_lessons import fine_tuning  # it adds fine_tune to Learner
