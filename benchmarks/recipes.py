@@ -6,6 +6,7 @@ on where it was. A part of it: make recipes OPTIONS="--only fastai ours --data i
 """
 import argparse
 import contextlib
+import gc
 import io
 import json
 import multiprocessing
@@ -126,6 +127,8 @@ def do_or_say(run: Run) -> tuple[Run, dict | str]:
         return run, do(run)
     except Exception as error:
         return run, f"{type(error).__name__}: {error}"
+    finally:
+        gc.collect()  # a learner that refers to itself would keep its images until much later
 
 
 def done(runs: list[Run], workers: int) -> Iterator[tuple[Run, dict | str]]:
