@@ -10,6 +10,7 @@ from recipe_picture import NAMES, draw, percent, size_name
 RESULT = ROOT / "benchmarks" / "results" / "recipes.json"
 TABLE = RESULT.with_suffix(".md")
 PLOT = ROOT / "images" / "recipes.svg"
+LESSON = ROOT / "transfer_lessons" / "recipes.json"  # what lesson 10 reads, wherever it runs
 CELL = "recipes"  # the id of its cell in the index
 
 
@@ -166,6 +167,19 @@ def section(content: dict | None) -> str:
         "sets](../images/recipes.svg)", "", *told])
 
 
+def lesson_data(content: dict) -> str:
+    """What lesson 10 needs: errors and seconds of every run, and how each variant ended."""
+    columns = ("recipe", "data", "per_class", "seed", "error", "seconds")
+    variants = [{name: row[name] for name in ("recipe", "against", "mean", "low", "high", "verdict")}
+                for row in content["variants"]]
+    facts = {"command": content["command"], "date": content["machine"]["date"],
+             "cpu": content["machine"]["cpu"], "versions": content["versions"],
+             "chosen_on": content["chosen_on"], "judged_on": content["judged_on"]}
+    runs = ",\n".join(json.dumps([row[name] for name in columns]) for row in content["runs"])
+    head = json.dumps({**facts, "variants": variants, "columns": columns}, indent=1)
+    return head.removesuffix("\n}") + f',\n "runs": [\n{runs}\n ]\n}}\n'
+
+
 def main() -> None:
     content = read_result()
     index = nbformat.read(INDEX, 4)
@@ -175,6 +189,7 @@ def main() -> None:
     if content:
         TABLE.write_text(table(content), encoding="utf-8")
         PLOT.write_text(draw(content), encoding="utf-8")
+        LESSON.write_text(lesson_data(content), encoding="utf-8")
     print(f"{len(content['runs']) if content else 0} runs of recipes in nbs/index.ipynb")
 
 
