@@ -31,13 +31,14 @@ from transfer_lessons.backbones import create_body, create_head
 from transfer_lessons.core import timed
 from transfer_lessons.data import ImageDataset, ImageLoader
 from transfer_lessons.datasets import draw_icons
-from transfer_lessons.freezing import LearningRate
+from transfer_lessons.freezing import LearningRate, train_mode
 from transfer_lessons.frozen_body import FrozenBody, split_frozen
 from transfer_lessons.learner import Learner
 from transfer_lessons.loaders import ImageDataLoaders
 from transfer_lessons.losses import cross_entropy
-from transfer_lessons.lr_finder import temporary_copy
+from transfer_lessons.lr_finder import minimum, slide, steep, temporary_copy, valley
 from transfer_lessons.lr_study import round_lr, rules
+from transfer_lessons.optim import n_layer_groups, set_hyperparams
 from transfer_lessons.precompute import CachedLoader, PrecomputedLearner
 from transfer_lessons.schedules import one_cycle, one_cycle_momentum
 from transfer_lessons.sweep import LinearHeads
@@ -50,6 +51,7 @@ N_IMAGES, VALID_PCT, SIZE = (60, 0.4, 32) if QUICK else (745, 0.4, 96)  # 745: a
 EPOCHS, UNFROZEN_EPOCHS, NUM_IT = (1, 1, 30) if QUICK else (5, 2, 100)
 HEAD_LR = 3e-3  # of the head that trains before the whole network does
 HEADS = {"linear head": None, "head with 64 hidden": 64, "head with 512 hidden": 512}
+SUGGEST_FUNCS = (minimum, steep, valley, slide)
 GRIDS = {"64": [round_lr(lr) for lr in np.geomspace(1e-5, 10, 64)],
          "13": [round_lr(lr) for lr in np.geomspace(1e-5, 10, 13)],
          "10": [round_lr(lr) for lr in np.geomspace(1e-5, 0.3, 4 if QUICK else 10)]}
@@ -70,7 +72,7 @@ class Key(NamedTuple):
 
 
 def keys() -> list[Key]:
-    """All cases, in their order: whole grids, seed by seed, then the unfrozen ones."""
+    """All cases, in their order: seed by seed, then those after unfreezing."""
     data = ["icons", "solar", "flowers"]
     if not PHOTOGRAPHS.is_dir():
         data.remove("flowers")
@@ -84,6 +86,8 @@ def keys() -> list[Key]:
         unfrozen = [(0, data[0], bodies[0], WHOLE, 8)]
     else:
         frozen = itertools.product(range(5), data, bodies, HEADS, [16, 32, 64])
+        # The longest ones late, so that a run that is cut short has all seeds of the others.
+        frozen = sorted(frozen, key=lambda values: values[2:4] == (bodies[-1], list(HEADS)[-1]))
         unfrozen = itertools.product(range(3), data[:1], bodies[:1], [WHOLE], [16, 32])
     return [Key(*values) for values in (*frozen, *unfrozen)]
 
@@ -166,6 +170,11 @@ def split(model: nn.Module, loader: ImageLoader) -> tuple[FrozenBody, nn.Sequent
     return FrozenBody(frozen), trained
 
 
+def identity(source: Path | Image.Image) -> str | int:
+    """What a file or an image is found by."""
+    return str(source) if isinstance(source, Path) else id(source)
+
+
 def loaders_at(key: Key) -> ImageDataLoaders:
     """The loaders of a split, with a batch size and an order of their own."""
     dls = copy.copy(loaders_of(key.data, key.seed))
@@ -184,11 +193,11 @@ def learner_of(key: Key) -> PrecomputedLearner:
     model = network(key.body, hidden, images.c)
     frozen, trained = split(model, images.valid)
     activations = activations_of(key.data, key.body, "avg" if hidden is None else "catavgmax")
-    places = {id(source): i for i, source in enumerate(images_of(key.data)[0])}
+    places = {identity(source): i for i, source in enumerate(images_of(key.data)[0])}
     dls = copy.copy(images)
     for name in ("train", "valid"):
         live = getattr(images, name)
-        rows = [places[id(source)] for source in live.dataset.sources]
+        rows = [places[identity(source)] for source in live.dataset.sources]
         setattr(dls, name, CachedLoader(live, activations[rows], frozen))
     return PrecomputedLearner(Learner(images, model), dls, trained)
 
@@ -209,8 +218,23 @@ def logits_together(learn: Learner, lrs: list[float]) -> Tensor:
         return torch.cat([heads.logits(xb) for xb, _ in learn.dls.valid]).transpose(0, 1)
 
 
-def fit_quietly(learn: Learner, epochs: int, lr: LearningRate) -> None:
-    """Train without the table of epochs."""
+def train_head(learn: Learner, lr: float) -> None:
+    """Train as `fit_one_cycle` does, without its record, its checks and validation in between."""
+    opt = learn.create_opt()
+    n_steps = EPOCHS * len(learn.dls.train)
+    train_mode(learn.model)
+    batches = itertools.chain.from_iterable(learn.dls.train for _ in range(EPOCHS))
+    for step, (xb, yb) in enumerate(batches):
+        progress = step / n_steps
+        set_hyperparams(opt, [lr * one_cycle(progress, steps=n_steps)] * n_layer_groups(opt),
+                        one_cycle_momentum(progress, steps=n_steps))
+        nn.functional.cross_entropy(learn.model(xb), yb).backward()
+        opt.step()
+        opt.zero_grad()
+
+
+def train_all(learn: Learner, epochs: int, lr: LearningRate) -> None:
+    """Train on images, without the table of epochs."""
     with contextlib.redirect_stdout(io.StringIO()):
         learn.fit_one_cycle(epochs, lr)
 
@@ -223,9 +247,9 @@ def logits_alone(learn: Learner, lrs: list[float], whole: bool) -> Tensor:
         logits = torch.full(shape, torch.nan)
         with temporary_copy(learn) as copied, contextlib.suppress(FloatingPointError):
             if whole:
-                fit_quietly(copied, UNFROZEN_EPOCHS, slice(lr / 100, lr))
+                train_all(copied, UNFROZEN_EPOCHS, slice(lr / 100, lr))
             else:
-                fit_quietly(copied, EPOCHS, lr)
+                train_head(copied, lr)
             logits = copied.get_logits()[0]
         found.append(logits)
     return torch.stack(found)
@@ -252,11 +276,11 @@ def run_case(key: Key) -> dict[str, object]:
     learn: Learner = learner_of(key)
     whole = key.head == WHOLE
     if whole:
-        fit_quietly(learn, EPOCHS, HEAD_LR)
+        train_head(learn, HEAD_LR)
         learn = learn.original
         learn.unfreeze()
     with contextlib.redirect_stdout(io.StringIO()):
-        found = learn.lr_find(num_it=NUM_IT)
+        found = learn.lr_find(num_it=NUM_IT, suggest_funcs=SUGGEST_FUNCS)
     suggestions = {name: round_lr(lr) for name, lr in found.found.items()}
     grid = "10" if whole else "64" if HEADS[key.head] is None else "13"
     more_lrs = [] if whole else sorted({*rules(suggestions).values()} - {*GRIDS[grid]})

@@ -91,6 +91,7 @@ def slide(lrs: Sequence[float], losses: Sequence[float], gap: int = 15,
 
 # %% ../nbs/09_lr_finder.ipynb #a55c48db
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 from fastcore.basics import patch
@@ -139,7 +140,10 @@ def plot(self: LRFind, ax: Axes | None = None) -> None:
     ax.plot(self.lrs, self.losses, color="0.3")
     for i, (name, lr) in enumerate(self.found.items()):
         loss = np.interp(math.log(lr), np.log(self.lrs), self.losses)
-        ax.plot(lr, loss, "osD^v"[i % 5], color=f"C{i}", ms=8, label=f"{name} {lr:.1e}")
+        style: dict[str, Any] = {"marker": "os^vP"[i % 5], "ms": 8, "label": f"{name} {lr:.1e}"}
+        if name == "valley":
+            style |= {"marker": "*", "ms": 17, "mec": "black", "label": f"{name} {lr:.1e}: take it"}
+        ax.plot(lr, loss, color=f"C{i}", ls="", **style)
     title = self.note.partition(".")[0] or "Loss while the learning rate grows"
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)", title=title)
     if self.losses:
@@ -200,7 +204,8 @@ def temporary_copy(learn: Learner) -> Iterator[Learner]:
                 set_state(state)
 
 # %% ../nbs/09_lr_finder.ipynb #da1a6990
-SUGGEST_FUNCS: tuple[Suggestion, ...] = (minimum, steep, valley, slide)
+# Those to believe, the best first, by the study of lesson 13; steep did too badly there.
+SUGGEST_FUNCS: tuple[Suggestion, ...] = (valley, slide, minimum)
 
 def suggest(lrs: Sequence[float], losses: Sequence[float],
             suggest_funcs: Sequence[Suggestion]) -> dict[str, float]:
