@@ -20,7 +20,7 @@ from transfer_lessons.backbones import DEFAULT_ARCH
 from transfer_lessons.lr_finder import LRFind  # noqa: F401  it gives a learner lr_find
 from transfer_lessons.precompute import PrecomputedLearner  # noqa: F401  and this, precompute
 
-EPOCHS, RATE, ROUNDS, NUM_IT = 3, 3e-3, 3, 20 if QUICK else 100
+EPOCHS, RATE, ROUNDS, NUM_IT = 3, 3e-3, 2, 20 if QUICK else 100
 
 
 def ours(frozen: bool = True):

@@ -34,7 +34,7 @@ def caching(n_images: int, size: int = 96):
     """Decode images and cache their activations, from scratch."""
     def run() -> None:
         learn = our_learner(our_loaders(n_images - 8, 8, size, 8 if QUICK else 64),
-                            vision_model(n_classes=5))
+                            vision_model(n_classes=5, hidden=512))
         freeze(learn.model)
         learn.precompute()
     return run
@@ -52,7 +52,7 @@ def groups(n: int):
 def rates(n: int):
     """A sweep of n learning rates."""
     torch.manual_seed(0)
-    learn = vision_learner(icons(size=48, augment=False, device="cpu"), hidden=None).precompute()
+    learn = vision_learner(icons(size=48, augment=False, device="cpu")).precompute()
     lrs = np.geomspace(1e-5, 1, n).tolist()
     return lambda: sweep_lrs(learn, lrs, 2, suggest_funcs=())
 

@@ -97,7 +97,7 @@ def measure_seeds(report: Report, files: list) -> None:
             torch.manual_seed(seed)
             dls = ImageDataLoaders(files, labels, size=48, bs=16, seed=seed, device="cpu",
                                    max_memory=max_memory)
-            learn = vision_learner(dls, "test_efficientnet", pretrained=False, hidden=None)
+            learn = vision_learner(dls, "test_efficientnet", pretrained=False)
             quietly(lambda learn=learn: learn.fit(2, 1e-3))()
             losses.append(torch.tensor([*learn.recorder.losses, *learn.validate()]))
         differences.append(float((losses[0] - losses[1]).abs().max()))

@@ -13,7 +13,7 @@ SETUP = """
 from transfer_lessons.all import *
 torch.manual_seed(0)
 dls = icons(size=64, augment=False, device="cpu")
-learn = vision_learner(dls, hidden=None)
+learn = vision_learner(dls)
 sweep = sweep_lrs(learn.precompute(), [10 ** (-5 + 6 * i / 63) for i in range(64)], 5)
 interp = ClassificationInterpretation.from_learner(learn)
 """

@@ -66,7 +66,7 @@ def fastai_loaders(n_train: int = TRAIN, n_valid: int = VALID, size: int = SIZE,
 
 def network(arch=resnet18, n_classes: int = 5, pretrained: bool = False,
             hidden: int | None = 512) -> nn.Module:
-    """The same network with the same first weights on every side."""
+    """The same network with the same first weights on every side, with fastai's head."""
     torch.manual_seed(0)
     return vision_model(arch, n_classes, pretrained=pretrained, hidden=hidden)
 

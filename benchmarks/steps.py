@@ -53,8 +53,8 @@ def main() -> None:
     yb = torch.tensor([0, 1])
     dls = SimpleNamespace(train=[(xb, yb)], valid=[(xb, yb)], vocab=["cat", "dog"], bs=2,
                           device=torch.device("cpu"))
-    models = {"resnet50": vision_model(resnet50, 2, pretrained=False),
-              "default body": vision_model(n_classes=2, pretrained=False)}
+    models = {"resnet50": vision_model(resnet50, 2, pretrained=False, hidden=512),
+              "default body": vision_model(n_classes=2, pretrained=False, hidden=512)}
     for name, model in list(models.items())[1 if QUICK else 0:]:
         learn = Learner(dls, model)
         n_bare, _ = count(bare, learn, xb, yb)

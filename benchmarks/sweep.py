@@ -51,7 +51,7 @@ def main() -> None:
     torch.manual_seed(42)
     options = {"size": 32} if QUICK else {}
     dls = icons(augment=False, device="cpu", **options)
-    learn = vision_learner(dls, hidden=None).precompute()
+    learn = vision_learner(dls).precompute()
     compare(report, learn, "linear head on the icons' features")
     report.write()
 

@@ -166,13 +166,14 @@ def create_body(arch: Arch = DEFAULT_ARCH,
     return body
 
 # %% ../nbs/04_backbones.ipynb #a725c823
-def create_head(n_features: int, n_classes: int, hidden: int | None = 512) -> nn.Sequential:
-    """Make the part that learns the new task: pooling, then two linear layers (as fastai) or one.
+def create_head(n_features: int, n_classes: int, hidden: int | None = None) -> nn.Sequential:
+    """Make the part that learns the new task: average pooling, then one linear layer.
 
     Args:
         n_features: channels of the body's feature maps
         n_classes: how many logits it gives
-        hidden: width of the hidden layer; None makes the head one linear layer
+        hidden: width of a hidden layer, None for none; 512 makes fastai's head, which pools the
+            maximum too and has two linear layers, with BatchNorm and dropout before each
 
     Returns:
         feature maps [B, n_features, h, w] -> logits [B, n_classes]
@@ -200,14 +201,14 @@ def create_head(n_features: int, n_classes: int, hidden: int | None = 512) -> nn
 # %% ../nbs/04_backbones.ipynb #d12ae41c
 def vision_model(arch: Arch = DEFAULT_ARCH, n_classes: int = 2,
                  pretrained: bool | WeightsEnum | str = True,
-                 hidden: int | None = 512) -> nn.Sequential:
+                 hidden: int | None = None) -> nn.Sequential:
     """Put a new head on a pretrained body.
 
     Args:
         arch: a timm name, or a function of torchvision.models such as resnet34
         n_classes: how many logits the head gives
         pretrained: the body with weights trained on ImageNet; see `create_body`
-        hidden: width of the head's hidden layer; None makes it one linear layer
+        hidden: None makes the head one linear layer; 512 makes it fastai's, with a hidden layer
 
     Returns:
         (body, head): images [B, 3, H, W], float, 0 to 1 -> logits [B, n_classes]

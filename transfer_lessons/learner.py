@@ -91,7 +91,7 @@ def to_fp32(self: Learner) -> Learner:
 # %% ../nbs/u10_learner.ipynb #f33a3cc2
 def vision_learner(dls: ImageDataLoaders, arch: Arch = DEFAULT_ARCH,
                    metrics: Callable | Iterable[Callable] | None = error_rate,
-                   pretrained: bool | WeightsEnum | str = True, hidden: int | None = 512,
+                   pretrained: bool | WeightsEnum | str = True, hidden: int | None = None,
                    **options: Any) -> Learner:
     """A learner with a pretrained, frozen body and a new head.
 
@@ -101,7 +101,7 @@ def vision_learner(dls: ImageDataLoaders, arch: Arch = DEFAULT_ARCH,
         metrics: functions of logits and targets, one or several
         pretrained: take weights trained on ImageNet, and freeze the body; of a torchvision
             function also one of its weights, such as ResNet34_Weights.IMAGENET1K_V1
-        hidden: width of the head's hidden layer; None makes the head one linear layer
+        hidden: None makes the head one linear layer; 512 makes it fastai's, with a hidden layer
         **options: of `Learner`
 
     Raises:

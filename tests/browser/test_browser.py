@@ -46,7 +46,7 @@ images, labels = draw_icons(64)
 names = {{"animal": "animal", "vehicle": "vehicle", "building": {NASTY!r}}}
 chosen = [(image, names[label]) for image, label in zip(images, labels) if label in names]
 dls = ImageDataLoaders.from_files(*zip(*chosen), size=64, bs=16, augment=False, device="cpu")
-learn = vision_learner(dls, hidden=None)
+learn = vision_learner(dls)
 head = learn.precompute()
 sweep = sweep_lrs(head, [10 ** (-5 + 6 * i / 63) for i in range(64)], 3)
 interp = ClassificationInterpretation.from_learner(learn)
@@ -58,7 +58,7 @@ def slow_loss(logits, targets):
         steps.append(time.time())
     return cross_entropy(logits, targets)
 
-slow = vision_learner(dls, hidden=None).precompute()
+slow = vision_learner(dls).precompute()
 slow.loss_func = slow_loss
 """,
     "LRScrubber": "LRScrubber(sweep)",

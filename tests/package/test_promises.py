@@ -16,7 +16,7 @@ PHOTOGRAPHS = Path(__file__).parents[2].parent / "shared" / "data" / "flowers"
 
 def small_learner(**options):
     torch.manual_seed(0)
-    return vision_learner(icons(size=32, valid_pct=0.25, bs=64), hidden=None, **options)
+    return vision_learner(icons(size=32, valid_pct=0.25, bs=64), **options)
 
 
 def everything(learn) -> list[torch.Tensor]:
@@ -80,7 +80,7 @@ def test_fine_tuning_photographs_beats_the_frozen_body():
     for seed in range(3):  # of the split: one alone can go either way
         dls = ImageDataLoaders.from_files(files, labels, size=96, bs=16, valid_pct=0.25, seed=seed)
         torch.manual_seed(0)
-        learn = vision_learner(dls, hidden=None)
+        learn = vision_learner(dls)
         learn.fit_one_cycle(2, 5e-3)
         frozen += learn.validate()[0]
         learn.freeze_to(-2)

@@ -44,7 +44,8 @@ def test_it_survives_a_learning_rate_of_a_million(pretrained_learner, opt_func):
 
 
 def test_it_resumes_bit_for_bit(pretrained_learner, state_of, assert_same):
-    whole, broken, resumed = pretrained_learner(), pretrained_learner(), pretrained_learner(seed=1)
+    whole, broken, resumed = (pretrained_learner(seed, hidden=512)  # its dropout draws numbers
+                              for seed in (0, 0, 1))
     for learn in (whole, broken, resumed):
         learn.freeze_to(-2)
     torch.manual_seed(2)

@@ -399,8 +399,9 @@ def test_a_torchvision_body_with_its_old_head_is_the_whole_network():
 
 @pytest.mark.parametrize("arch", [DEFAULT_ARCH, resnet18, "mobilenetv3_small_050", "convnext_atto",
                                   shufflenet_v2_x0_5], ids=str)
-def test_every_parameter_of_a_model_is_used(arch):
-    model = vision_model(arch, 3, pretrained=False)
+@pytest.mark.parametrize("hidden", [None, 8])
+def test_every_parameter_of_a_model_is_used(arch, hidden):
+    model = vision_model(arch, 3, pretrained=False, hidden=hidden)
     model(torch.rand(2, 3, 32, 32)).sum().backward()
     unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert not unused
@@ -430,15 +431,15 @@ def test_n_features_is_the_number_of_feature_maps(arch):
 
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 5), st.integers(1, 5))
 @settings(max_examples=30, deadline=None)
-def test_the_head_pools_mean_and_maximum(n, channels, height, width):
+def test_fastais_head_pools_mean_and_maximum(n, channels, height, width):
     maps = torch.randn(n, channels, height, width)
-    pooled = create_head(channels, 2)[0](maps)
+    pooled = create_head(channels, 2, hidden=4)[0](maps)
     expected = torch.cat([maps.mean((2, 3)), maps.flatten(2).max(2).values], 1)
     torch.testing.assert_close(pooled, expected)
 
 
-def test_the_default_head_is_fastais():
-    pool, norm1, drop1, linear1, relu, norm2, drop2, linear2 = create_head(20, 5)
+def test_with_512_hidden_the_head_is_fastais():
+    pool, norm1, drop1, linear1, relu, norm2, drop2, linear2 = create_head(20, 5, hidden=512)
     assert norm1.num_features == linear1.in_features == 40 and linear1.bias is None
     assert norm2.num_features == linear1.out_features == linear2.in_features == 512
     assert isinstance(relu, nn.ReLU) and linear2.out_features == 5
@@ -446,22 +447,24 @@ def test_the_default_head_is_fastais():
 
 
 @torch.no_grad()
-def test_a_linear_head_is_the_mean_and_one_product():
-    head = create_head(6, 3, hidden=None)
+def test_the_default_head_is_the_mean_and_one_product():
+    head = create_head(6, 3)
+    assert len(head) == 2
     maps = torch.randn(4, 6, 2, 5)
     expected = maps.mean((2, 3)) @ head[1].weight.T + head[1].bias
     torch.testing.assert_close(head(maps), expected)
 
 
-@pytest.mark.parametrize(("layer", "width"), [(3, 2000), (7, 1500)])
-def test_linear_layers_start_with_variance_2_by_their_inputs(layer, width):
-    weight = create_head(1000, 400, hidden=1500)[layer].weight
+@pytest.mark.parametrize(("hidden", "layer", "width"), [(None, 1, 1000), (1500, 3, 2000),
+                                                        (1500, 7, 1500)])
+def test_linear_layers_start_with_variance_2_by_their_inputs(hidden, layer, width):
+    weight = create_head(1000, 400, hidden)[layer].weight
     assert weight.std().item() == pytest.approx((2 / width) ** 0.5, rel=0.02)
     assert weight.mean().item() == pytest.approx(0, abs=3e-4)
 
 
 def test_a_model_is_its_body_then_its_head():
-    model = vision_model("test_resnet", 4, pretrained=False, hidden=None).eval()
+    model = vision_model("test_resnet", 4, pretrained=False).eval()
     x = torch.rand(2, 3, 64, 64)
     assert len(model) == 2 and model(x).shape == (2, 4)
     assert torch.equal(model(x), model[1](model[0](x)))

@@ -165,7 +165,7 @@ def test_a_fused_optimizers_step_reads_nothing_and_any_other_one_number(small_le
 
 
 def test_operators_per_step_are_at_most_a_tenth_more_than_in_a_bare_loop(small_learner):
-    model = vision_model(n_classes=3, pretrained=False)
+    model = vision_model(n_classes=3, pretrained=False, hidden=512)
     learn = small_learner(model)
     xb, yb = learn.dls.one_batch()
     xb = xb.repeat(1, 1, 2, 2).contiguous(memory_format=learn.memory_format)
