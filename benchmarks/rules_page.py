@@ -6,7 +6,14 @@ import nbformat
 from measure import Report
 from page import INDEX, ROOT, STYLE
 
-from transfer_lessons.lr_study import RuleResult, StudyCase, judge, read_case, rules
+from transfer_lessons.lr_study import (
+    RuleResult,
+    StudyCase,
+    difference,
+    judge,
+    read_case,
+    rules,
+)
 
 RESULT = ROOT / "benchmarks" / "results" / "rules.json"
 PLOT = ROOT / "images" / "rules.svg"
@@ -21,6 +28,9 @@ def groups(cases: list[StudyCase]) -> dict[str, list[StudyCase]]:
     frozen = [case for case in cases if case.head != WHOLE]
     found = {"chosen on": [case for case in frozen if case.seed < 2],
              "judged on": [case for case in frozen if case.seed >= 2]}
+    for name, is_wanted in (("linear", True), ("hidden", False)):
+        found[f"judged on, {name}"] = [case for case in found["judged on"]
+                                       if (case.head == "linear head") == is_wanted]
     for name in ("data", "body", "head", "bs"):
         for value in dict.fromkeys(getattr(case, name) for case in frozen):
             found[f"{name} {value}"] = [case for case in frozen if getattr(case, name) == value]
@@ -41,6 +51,13 @@ def table(cases: list[StudyCase]) -> list[dict[str, object]]:
     return [three_digits(judge(cases, name)) for name in rules(cases[0].suggestions)]
 
 
+def gap(cases: list[StudyCase], measure: str) -> dict[str, object]:
+    """How much more regret *valley* has than 3e-3 in the same cases."""
+    mean, interval = difference(cases, "valley", "3e-3", measure)
+    return {"of": "valley minus 3e-3", "mean": float(f"{mean:.3g}"),
+            "interval": [float(f"{end:.3g}") for end in interval]}
+
+
 def write_results(report: Report, rows: list[dict], grids: dict, n_planned: int) -> None:
     """Write results/rules.json: time of the cases, and the tables of the rules."""
     cases = [read_case(row, grids) for row in rows]
@@ -50,6 +67,9 @@ def write_results(report: Report, rows: list[dict], grids: dict, n_planned: int)
         "command": "make rules", "cases": len(cases), "planned": n_planned,
         "trainings": sum(len(case.lrs) for case in cases),
         "tables": {name: table(chosen) for name, chosen in groups(cases).items() if chosen}}
+    judged = groups(cases)["judged on"]
+    if judged:
+        report.content["difference"] = {name: gap(judged, name) for name in ("loss", "error")}
     report.write()
 
 
@@ -60,35 +80,32 @@ def ranked(content: dict) -> list[dict]:
     return sorted(content["tables"]["judged on"], key=lambda row: row["loss"])
 
 
-def chosen_rule(content: dict) -> dict:
-    """How the rule that had the least regret on the first seeds did on the others."""
-    best = min(content["tables"]["chosen on"], key=lambda row: row["loss"])["rule"]
-    return next(row for row in content["tables"]["judged on"] if row["rule"] == best)
+def loss_of(row: dict) -> str:
+    """A rule's mean regret in loss and its 95 % interval."""
+    low, high = row["loss_interval"]
+    return f"{row['loss']:.2f} ({low:.2f} to {high:.2f})".replace("-0.00", "0.00")
 
 
 def section(content: dict | None) -> str:
     """The section in Markdown."""
     title = "## Which learning rate?"
-    if content is None:
+    if content is None or "judged on, hidden" not in content["tables"]:
         return (f"{title}\n\n`make rules` measures it, over data sets, bodies, heads and batches, "
                 "and `make export` shows here what came out.")
-    row = chosen_rule(content)
-    low, high = row["error_interval"]
+    linear, hidden, every = ({row["rule"]: row for row in content["tables"][name]}
+                             for name in ("judged on, linear", "judged on, hidden", "judged on"))
+    steep = every["steep"]
     return "\n".join([
         title, "", "![Regret of every rule for the learning rate, by loss and by error rate]"
         "(../images/rules.svg)", "",
-        f"A **rule** is a suggestion of `lr_find`, several of them together, or always the same "
-        f"learning rate; `make rules` trained {content['trainings']:,} times to see how much worse "
-        "each ends than the best learning rate of the same sweep, on images that did not choose "
-        f"that one. Take {named(row['rule'])}: it was chosen on two seeds, and on the others it "
-        f"makes {100 * row['error']:.1f} points more errors than the best (95 % interval "
-        f"{100 * low:.1f} to {100 * high:.1f}; {row['n']} networks on three data sets), and "
-        f"diverged in {row['diverged']} of them."])
-
-
-def named(rule: str) -> str:
-    """A rule within a sentence."""
-    return f"`{rule}`" if rule.isalpha() else f"*{rule}*"
+        f"`make rules` trained {content['trainings']:,} times on three data sets, and judged every "
+        "rule for the learning rate on splits that did not choose it: with a linear head, always "
+        f"taking 3e-3 ends {loss_of(linear['3e-3'])} above the lowest loss of its sweep and "
+        f"`lr_find`'s *valley* {loss_of(linear['valley'])}, with a hidden layer *valley* "
+        f"{loss_of(hidden['valley'])} and 3e-3 {loss_of(hidden['3e-3'])} (means with 95 % "
+        f"intervals over splits; {linear['valley']['n']} and {hidden['valley']['n']} networks). "
+        f"*steep* diverged in {steep['diverged']} of {steep['n']}; "
+        "[lesson 13](13_lr_sweep.ipynb) tells the whole story, and lets you find your own case."])
 
 
 WIDTH, LEFT, PANEL, GAP, TOP, LINE = 860, 160, 300, 70, 62, 26  # pixels

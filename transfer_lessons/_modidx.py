@@ -637,6 +637,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                 'transfer_lessons/lr_study.py'),
                                            'transfer_lessons.lr_study.StudyCase.mean_losses': ( 'u7d_lr_study.html#studycase.mean_losses',
                                                                                                 'transfer_lessons/lr_study.py'),
+                                           'transfer_lessons.lr_study._are_best': ( 'u7d_lr_study.html#_are_best',
+                                                                                    'transfer_lessons/lr_study.py'),
                                            'transfer_lessons.lr_study._lrs': ('u7d_lr_study.html#_lrs', 'transfer_lessons/lr_study.py'),
                                            'transfer_lessons.lr_study._mark_rules': ( 'u7d_lr_study.html#_mark_rules',
                                                                                       'transfer_lessons/lr_study.py'),

@@ -19,9 +19,9 @@ from .arguments import as_list, check_function, check_positive, plain, shown
 Suggestion = Callable[[Sequence[float], Sequence[float]], float]  # (lrs, losses) -> lr
 N_SKIPPED_FIRST = 10  # points at which the mean has hardly anything to average
 N_SKIPPED_LAST = 5  # points of the explosion
-SAFE_LR = 3e-3  # did well with every head in the study of lesson 13, without any range test
+SAFE_LR = 3e-3  # on the plateau of nearly every linear head in the study of lesson 13
 NOISE = ("The curve is noise: it moves less than the loss differs from batch to batch. Trust its "
-         f"suggestions little. For a new head try {SAFE_LR}, or a larger num_it or bs.")
+         f"suggestions little. For a linear head try {SAFE_LR}, or a larger num_it or bs.")
 
 # %% ../nbs/u10a_curves.ipynb #ada58ab7
 def checked_curve(lrs: Any, losses: Any, at_least: int = 2,
@@ -133,7 +133,7 @@ def why_no_suggestion(losses: Sequence[float]) -> str:
                 "it run longer, or from a lower start_lr.")
     used = losses[N_SKIPPED_FIRST:N_SKIPPED_FIRST + n_used]
     if max(used) - min(used) <= 1e-3 * max(map(abs, used)):
-        return (f"No suggestion: the curve is flat. For a new head try {SAFE_LR}. Or try a wider "
+        return (f"No suggestion: the curve is flat. For a linear head try {SAFE_LR}, or a wider "
                 "range, lr_find(1e-7, 10), and look at what trains: learn.summary().")
     return ""
 

@@ -140,10 +140,10 @@ def plot(self: LRFind, ax: Axes | None = None) -> None:
     ax.plot(self.lrs, self.losses, color="0.3")
     for i, (name, lr) in enumerate(self.found.items()):
         loss = np.interp(math.log(lr), np.log(self.lrs), self.losses)
-        style: dict[str, Any] = {"marker": "os^vP"[i % 5], "ms": 8, "label": f"{name} {lr:.1e}"}
+        style: dict[str, Any] = {"marker": "os^vP"[i % 5], "ms": 8}
         if name == "valley":
-            style |= {"marker": "*", "ms": 17, "mec": "black", "label": f"{name} {lr:.1e}: take it"}
-        ax.plot(lr, loss, color=f"C{i}", ls="", **style)
+            style = {"marker": "*", "ms": 17, "mec": "black"}
+        ax.plot(lr, loss, color=f"C{i}", ls="", label=f"{name} {lr:.1e}", **style)
     title = self.note.partition(".")[0] or "Loss while the learning rate grows"
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)", title=title)
     if self.losses:
@@ -151,7 +151,8 @@ def plot(self: LRFind, ax: Axes | None = None) -> None:
         margin = 0.2 * max(high - low, 0.1)
         ax.set_ylim(low - margin, high + 2 * margin)
     if self.found:
-        ax.legend(title="suggestions")
+        has_star = "valley" in self.found
+        ax.legend(title="suggestions (star: believe it first)" if has_star else "suggestions")
 
 @patch
 def _repr_png_(self: LRFind) -> tuple[bytes, dict[str, str]]:

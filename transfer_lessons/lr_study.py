@@ -110,6 +110,13 @@ def _with_worst(values: np.ndarray) -> np.ndarray:
     """Values with every NaN replaced by the largest: what diverged is as bad as the worst."""
     return np.nan_to_num(values, nan=np.nanmax(values))
 
+def _are_best(values: np.ndarray) -> np.ndarray:
+    """Which values [K] have the lowest median with their neighbours, and of those are lowest."""
+    wider = np.pad(values, 1, mode="edge")
+    medians = np.median([wider[:-2], values, wider[2:]], axis=0)
+    candidates = np.where(medians == medians.min(), values, np.inf)
+    return candidates == candidates.min()
+
 def final(case: StudyCase, values: np.ndarray, lr: float) -> np.ndarray:
     """What a training at a learning rate ends with; between two that were trained, interpolated.
 
@@ -134,8 +141,7 @@ def regret(case: StudyCase, lr: float) -> Regret:
         own = final(case, values, lr)
         sums = 0.0
         for judge, chooser in ((0, 1), (1, 0)):
-            is_best = values[chooser] == values[chooser].min()
-            sums += own[judge] - values[judge, is_best].mean()
+            sums += own[judge] - values[judge, _are_best(values[chooser])].mean()
         found.append(float(sums / 2))
     return Regret(*found)
 
