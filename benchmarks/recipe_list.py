@@ -149,6 +149,8 @@ BODIES = {
     "body: learning rate 3e-3": partial(two_stages, body_lr=3e-3),
     "body: both rates by lr_find": partial(two_stages, lr=None, body_lr=None),
     "body: early layers stay frozen": partial(two_stages, freeze_to=-2),
+    "body: early layers frozen, the others at 2e-3": partial(
+        two_stages, freeze_to=-2, body_lr=2e-3, lr_mult=1),
     "body: early layers frozen, slice(5e-4, 2e-3)": partial(
         two_stages, freeze_to=-2, body_lr=2e-3, lr_mult=4),
     "body: BatchNorm kept as it was": partial(two_stages, train_batchnorm=False),

@@ -44,11 +44,10 @@ class Run(NamedTuple):
 
 
 def wanted_runs() -> list[Run]:
-    """All runs: small training sets first, and the recipes that are compared everywhere."""
-    cells = [(data, per_class) for data, sizes in SIZES.items() for per_class in sizes]
-    cells.sort(key=lambda cell: cell[1] or 10**6)
-    runs = [Run(recipe, *cell, seed) for cell in cells for seed in (*CHOOSING, *JUDGING)
-            for recipe in MAIN]
+    """All runs: small training sets first, a seed on every data set before the next one."""
+    runs = [Run(recipe, data, per_class, seed) for seed in (*CHOOSING, *JUDGING)
+            for data, sizes in SIZES.items() for per_class in sizes for recipe in MAIN]
+    runs.sort(key=lambda run: run.per_class or 10**6)
     return runs + [Run(recipe, *cell, seed) for cell in VARIED_ON for recipe in VARIANTS
                    for seed in CHOOSING]
 
