@@ -188,6 +188,12 @@ def descriptions() -> dict[str, str]:
     return {name: function.__doc__.splitlines()[0] for name, function in functions.items()}
 
 
+def is_asked_for(recipe: str, names: list[str] | None) -> bool:
+    """Whether a recipe is one of some names, or one of a family such as "body:"."""
+    return names is None or any(recipe == name or (name.endswith(":") and recipe.startswith(name))
+                                for name in names)
+
+
 def chosen(options: argparse.Namespace) -> list[Run]:
     """The runs that are asked for, of those whose images are here."""
     runs = wanted_runs()
@@ -195,7 +201,7 @@ def chosen(options: argparse.Namespace) -> list[Run]:
         print(f"No photographs of flowers in {PHOTOGRAPHS}: this data set is left out.")
         runs = [run for run in runs if run.data != "flowers"]
     return [run for run in runs
-            if run.recipe in (options.only or [run.recipe])
+            if is_asked_for(run.recipe, options.only)
             and run.data in (options.data or [run.data])
             and str(run.per_class or "all") in (options.sizes or [str(run.per_class or "all")])
             and run.seed in (options.seeds or [run.seed])]
@@ -203,7 +209,8 @@ def chosen(options: argparse.Namespace) -> list[Run]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=RECIPES, metavar="RECIPE", help="recipes")
+    parser.add_argument("--only", nargs="+", choices=[*RECIPES, "head:", "body:"],
+                        metavar="RECIPE", help="recipes, or all that begin with head: or body:")
     parser.add_argument("--data", nargs="+", choices=SIZES, help="data sets")
     parser.add_argument("--sizes", nargs="+", help="images per class, such as 8 32 128 all")
     parser.add_argument("--seeds", nargs="+", type=int)
