@@ -60,7 +60,8 @@ def run(folder: str | os.PathLike, seed: int = 42) -> None:
     from transfer_lessons.core import default_device
     from transfer_lessons.datasets import icons
     from transfer_lessons.learner import vision_learner
-    from transfer_lessons.lr_finder import LRFind  # noqa: F401  adds lr_find to Learner
+    from transfer_lessons.fine_tuning import RECIPES  # noqa: F401  adds fine_tune to Learner
+    from transfer_lessons.lr_finder import LRFind  # noqa: F401  adds lr_find
 
     seed = check_seed("seed", seed)
     default_device()
@@ -70,12 +71,12 @@ def run(folder: str | os.PathLike, seed: int = 42) -> None:
     print(f"== Data: {len(dls.train.dataset)} icons to train on, {n_valid} held out, "
           f"{len(dls.vocab)} classes (OpenMoji, CC BY-SA 4.0)")
     save_plot(dls.show_batch, folder / "batch.png")
-    learn = vision_learner(dls, hidden=None)
-    train_in_two_steps(learn, folder, n_valid)
+    learn = vision_learner(dls)
+    fine_tune(learn, folder, n_valid)
     show_mistakes(learn, folder)
 
 
-def train_in_two_steps(learn: Any, folder: Path, n_valid: int) -> None:
+def fine_tune(learn: Any, folder: Path, n_valid: int) -> None:
     """Ask for a learning rate, train the head, then the later half of the body too."""
     from transfer_lessons.core import describe_error
 
@@ -84,17 +85,13 @@ def train_in_two_steps(learn: Any, folder: Path, n_valid: int) -> None:
     print("   " + ", ".join(f"{name} {lr:.1e}" for name, lr in found.found.items()))
     save_plot(found.plot, folder / "lr_find.png")
 
-    print("== Training the head, one linear layer; the pretrained body is frozen")
-    learn.fit_one_cycle(2, 5e-3)
-    frozen = learn.validate()[1]
-
-    print("== Fine-tuning the later half of the body too, slower than the head")
-    learn.freeze_to(-2)
-    print(learn.summary(slice(5e-4, 2e-3)))
-    learn.fit_one_cycle(2, slice(5e-4, 2e-3))
-    tuned = learn.validate()[1]
-    print("   error rate with a frozen body", describe_error(round(frozen * n_valid), n_valid))
-    print("   error rate fine-tuned", describe_error(round(tuned * n_valid), n_valid))
+    print("== Fine-tuning: the head on a frozen body, then the later half of the body too")
+    learn.fine_tune(4)
+    print(learn.summary())
+    head_alone = learn.recorder.history[-5].error_rate
+    error = learn.validate()[1]
+    print("   error rate of the head alone", describe_error(round(head_alone * n_valid), n_valid))
+    print("   error rate fine-tuned", describe_error(round(error * n_valid), n_valid))
     save_plot(learn.recorder.plot_loss, folder / "loss.png")
     save_plot(learn.recorder.plot_sched, folder / "schedule.png")
 

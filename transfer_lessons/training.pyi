@@ -76,16 +76,22 @@ class Learner:
     def create_opt(self) -> Optimizer:
         """Make a new optimizer whose learning rate can be set per layer group."""
 
-    def fine_tune(self, epochs: int, base_lr: float=0.002, freeze_epochs: int=1, lr_mult: float=100.0, pct_start: float=0.3, div: float=5.0) -> None:
-        """Train the head, then every layer, early layers slowest (fastai's recipe and constants).
+    def fine_tune(self, epochs: int, base_lr: float | None=None, freeze_epochs: int | None=None, lr_mult: float | None=None, pct_start: float | None=None, div: float | None=None, recipe: str='lp-ft') -> None:
+        """Train the head, then layers of the body with it; arguments that are None are the recipe's.
+
+    "lp-ft" trains the head to convergence on cached activations, then the late half of the body
+    with it, and undoes that where both loss and error of the validation images got worse (linear
+    probing, then fine-tuning: Kumar et al. 2022, arXiv 2202.10054). "fastai" trains the head for an
+    epoch, then every layer, early layers slowest, with fastai's constants.
 
     Args:
-        epochs: epochs in which every layer trains
-        base_lr: peak learning rate of the head while the body is frozen; afterwards half of it
-        freeze_epochs: epochs before that, with a frozen body; 0 leaves them out
-        lr_mult: the earliest layers learn this many times slower than the head
-        pct_start: fraction of the unfrozen steps in which the learning rate rises
-        div: the unfrozen learning rates start at their peak divided by this
+        epochs: epochs in which the body trains too
+        base_lr: peak learning rate of the head; for "fastai" half of it once the body trains too
+        freeze_epochs: how often the frozen body sees each image before that; 0 leaves it out
+        lr_mult: the earliest layers that train learn this many times slower than the head
+        pct_start: fraction of the steps in which the learning rate rises, once the body trains
+        div: the learning rate starts at its peak divided by this, once the body trains
+        recipe: "lp-ft" or "fastai"
 
     Raises:
         ValueError: an argument is out of its range; nothing was changed

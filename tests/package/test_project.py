@@ -28,7 +28,7 @@ def test_what_is_written_from_the_notebooks_is_what_they_say(tmp_path):
     subprocess.run(["make", "-o", ".venv/dev", "export", f"BIN={programs}"], cwd=copy, check=True,
                    capture_output=True)
     written = [*LIBRARY.glob("*.py"), *LIBRARY.glob("*.pyi"), ROOT / "README.md", ROOT / "tests/CASES.md",
-               ROOT / "images/speed.svg", *NOTEBOOKS]
+               *ROOT.glob("images/*.svg"), *ROOT.glob("benchmarks/results/*.md"), *NOTEBOOKS]
     assert {file.name for file in (copy / "transfer_lessons").glob("*.pyi")} <= {f.name for f in written}
     for file in written:
         there = (copy / file.relative_to(ROOT)).read_text(encoding="utf-8")

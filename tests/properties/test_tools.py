@@ -148,7 +148,7 @@ def test_lr_find(start_lr, end_lr, num_it, functions, wrong):
         cached().lr_find(**options)
 
 
-@given(value=anything, wrong=st.sampled_from(["epochs", "base_lr", "freeze_epochs", "lr_mult", "pct_start", "div"]))
+@given(value=anything, wrong=st.sampled_from(["epochs", "base_lr", "freeze_epochs", "lr_mult", "pct_start", "div", "recipe"]))
 def test_fine_tune(value, wrong):
     if wrong.endswith("epochs") and isinstance(value, int) and value > 2:
         return
@@ -157,7 +157,7 @@ def test_fine_tune(value, wrong):
     weights = [parameter.clone() for parameter in learn.model.parameters()]
     try:
         with ours():
-            learn.fine_tune(**{"epochs": 1, wrong: value})
+            learn.fine_tune(**{"epochs": 1, "recipe": "fastai", wrong: value})
         with ours():
             cached().fine_tune(**{"epochs": 1, wrong: value})
             raise AssertionError("it must be refused")

@@ -1,0 +1,182 @@
+"""Writes README's section on recipes, its picture and the table of all recipes from the results."""
+import json
+import math
+from collections.abc import Iterable
+
+import nbformat
+from page import INDEX, ROOT
+from recipe_picture import NAMES, draw, percent, size_name
+
+RESULT = ROOT / "benchmarks" / "results" / "recipes.json"
+TABLE = RESULT.with_suffix(".md")
+PLOT = ROOT / "images" / "recipes.svg"
+CELL = "recipes"  # the id of its cell in the index
+
+
+def read_result() -> dict | None:
+    """The stored result; None where there is none, or only that of a quick run."""
+    if not RESULT.exists():
+        return None
+    content = json.loads(RESULT.read_text(encoding="utf-8"))
+    return None if content["quick"] else content
+
+
+def cell_name(row: dict) -> str:
+    """Such as "8 images per class, icons"."""
+    return f"{size_name(row['per_class'])} of {NAMES[row['data']]}"
+
+
+# The table of everything.
+
+def table(content: dict) -> str:
+    """Every recipe on every cell, its differences, and what gained nothing, in Markdown."""
+    facts = content["machine"]
+    versions = content["versions"]
+    return "\n".join([
+        f"# {content['question']}", "",
+        f"`{content['command']}` wrote this from `recipes.json`: {len(content['runs'])} runs on "
+        f"{facts['cpu']}, one thread each; Python {versions['python']}, torch {versions['torch']}, "
+        f"fastai {versions['fastai']}; {facts['date']}. Errors are per cent of test images that "
+        "chose nothing, means over seeds of split, weights and order with their 95 % intervals. "
+        "Differences are paired by seed, in points; below 0 the recipe makes fewer errors. Seconds "
+        "are those of one processor core, without reading the images from disk.", "",
+        *recipe_lines(content), *cell_lines(content["cells"]), *overall_lines(content),
+        *variant_lines(content["variants"])])
+
+
+def recipe_lines(content: dict) -> list[str]:
+    ran = {row["recipe"] for row in content["runs"]}
+    return ["## The recipes", "", "| recipe | what it does |", "| --- | --- |",
+            *[f"| {name} | {text} |" for name, text in content["recipes"].items() if name in ran],
+            ""]
+
+
+def cell_lines(cells: Iterable[dict]) -> list[str]:
+    """A line per recipe and cell."""
+    lines = ["## On each data set, with 8, 32, 128 or all images per class", "",
+             "| images per class | recipe | error, % | seconds | against fastai | "
+             "against the head alone | seeds |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    for row in sorted(cells, key=lambda row: (list(NAMES).index(row["data"]),
+                                              row["per_class"] or math.inf)):
+        against = {found["against"]: percent(found, signed=True) for found in row["differences"]}
+        lines.append(f"| {cell_name(row)} | {row['recipe']} | {percent(row['error'])} | "
+                     f"{row['seconds']} | {against.get('fastai', '')} | "
+                     f"{against.get('head alone', '')} | {row['error']['n']} |")
+    return [*lines, ""]
+
+
+def difference_lines(rows: Iterable[dict]) -> list[str]:
+    return ["| recipe | against | seeds | cells | difference, points | times as long | verdict |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *[f"| {row['recipe']} | {row['against']} | {', '.join(map(str, row['seeds']))} | "
+              f"{row['cells']} | {percent(row, signed=True)} | {row['times_as_long']} | "
+              f"{row['verdict']} |" for row in rows]]
+
+
+def overall_lines(content: dict) -> list[str]:
+    chosen, judged = (", ".join(map(str, content[name])) for name in ("chosen_on", "judged_on"))
+    return ["## Over all of them", "",
+            f"Defaults were chosen on seeds {chosen} and are judged on seeds {judged}. Cells of a "
+            "seed share images, so the interval is one over seeds, each with its mean over cells; "
+            "where there are only two seeds it is one over single runs.", "",
+            *difference_lines(content["overall"]), ""]
+
+
+def variant_lines(rows: list[dict]) -> list[str]:
+    """The variants, and by name those whose interval covers zero."""
+    nothing = [row["recipe"] for row in rows if row["verdict"] == "gained nothing"]
+    return ["## One change at a time", "",
+            "Each variant against the recipe it changes, over the runs on the seeds that "
+            "defaults were chosen on.", "", *difference_lines(rows), "",
+            f"Gained nothing, since its interval covers zero: {'; '.join(nothing) or 'none'}.", ""]
+
+
+# README's section.
+
+def of_cell(content: dict, recipe: str, data: str, per_class: int | None) -> dict | None:
+    """What is known of a recipe on a cell."""
+    for row in content["cells"]:
+        if (row["recipe"], row["data"], row["per_class"]) == (recipe, data, per_class):
+            return row
+    return None
+
+
+def listed(parts: list[str]) -> str:
+    """Parts of a sentence with commas and a last "and"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def both_errors(content: dict, per_class: int | None) -> str:
+    """Such as "20 % against 31 % on icons and 8 % against 12 % on flowers"."""
+    parts = []
+    for data, name in NAMES.items():
+        rows = [of_cell(content, recipe, data, per_class) for recipe in ("ours", "fastai")]
+        if all(rows):
+            ours, theirs = (f"{100 * row['error']['mean']:.0f} %" for row in rows)
+            parts.append(f"{ours} against {theirs} on {name}")
+    return listed(parts) if parts else ""
+
+
+def overall(content: dict, recipe: str, other: str, which: str = "judged on") -> dict | None:
+    """A comparison over all cells."""
+    for row in content["overall"]:
+        if (row["recipe"], row["against"], row["which"]) == (recipe, other, which):
+            return row
+    return None
+
+
+def sentences(content: dict) -> list[str]:
+    """Two sentences for README: what the default is worth, and what gained nothing."""
+    few, whole = both_errors(content, 8), both_errors(content, None)
+    if not few or not whole:
+        return []
+    seeds = len({row["seed"] for row in content["runs"] if row["recipe"] == "ours"})
+    first = (f"Mean test errors of `fine_tune(4)` here and in fastai, over {seeds} splits, with "
+             f"the same images, pretrained body and epochs: with eight images per class {few}; "
+             f"with all of them {whole}.")
+    judged = overall(content, "ours", "fastai")
+    if judged and judged["low"] is not None:
+        is_better = judged["mean"] < 0
+        ends = sorted(abs(100 * judged[name]) for name in ("low", "high"))
+        if judged["low"] < 0 < judged["high"]:
+            first += (" On the seeds that chose nothing the difference over all of them is a tie, "
+                      f"{percent(judged, signed=True)} points (95 % interval),")
+        else:
+            first += (f" On the seeds that chose nothing it makes {abs(100 * judged['mean']):.1f} "
+                      f"points {'fewer' if is_better else 'more'} errors (95 % interval "
+                      f"{ends[0]:.1f} to {ends[1]:.1f}),")
+        first += f" in {judged['times_as_long']} times the time."
+    rows = content["variants"]
+    nothing = [row for row in rows if row["verdict"] == "gained nothing"]
+    second = (f"Of {len(rows)} variants of head, learning rates, layers, batches and "
+              f"regularisation, {len(nothing)} gained nothing that {len(content['runs']):,} runs "
+              "could tell from chance: [the table](../benchmarks/results/recipes.md) lists them.")
+    return [first, second] if rows else [first]
+
+
+def section(content: dict | None) -> str:
+    """The section in Markdown."""
+    title = "## Which recipe?"
+    told = sentences(content) if content else []
+    if not told:
+        return (f"{title}\n\n`make recipes` measures it, beside fastai's, and `make export` shows "
+                "here what came out.")
+    return "\n".join([
+        title, "", "![Test error and seconds of three recipes, by images per class, on three data "
+        "sets](../images/recipes.svg)", "", *told])
+
+
+def main() -> None:
+    content = read_result()
+    index = nbformat.read(INDEX, 4)
+    cell = next(cell for cell in index.cells if cell.id == CELL)
+    cell.source = section(content)
+    nbformat.write(index, INDEX)
+    if content:
+        TABLE.write_text(table(content), encoding="utf-8")
+        PLOT.write_text(draw(content), encoding="utf-8")
+    print(f"{len(content['runs']) if content else 0} runs of recipes in nbs/index.ipynb")
+
+
+if __name__ == "__main__":
+    main()
