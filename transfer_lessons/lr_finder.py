@@ -91,7 +91,6 @@ def slide(lrs: Sequence[float], losses: Sequence[float], gap: int = 15,
 
 # %% ../nbs/09_lr_finder.ipynb #a55c48db
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib.pyplot as plt
 from fastcore.basics import patch
@@ -140,19 +139,15 @@ def plot(self: LRFind, ax: Axes | None = None) -> None:
     ax.plot(self.lrs, self.losses, color="0.3")
     for i, (name, lr) in enumerate(self.found.items()):
         loss = np.interp(math.log(lr), np.log(self.lrs), self.losses)
-        style: dict[str, Any] = {"marker": "os^vP"[i % 5], "ms": 8}
-        if name == "valley":
-            style = {"marker": "*", "ms": 17, "mec": "black"}
-        ax.plot(lr, loss, color=f"C{i}", ls="", label=f"{name} {lr:.1e}", **style)
+        marker = "*" if name == "valley" else "os^vP"[i % 5]  # the one to believe
+        ax.plot(lr, loss, marker, color=f"C{i}", ms=12, label=f"{name} {lr:.1e}")
     title = self.note.partition(".")[0] or "Loss while the learning rate grows"
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)", title=title)
     if self.losses:
         low, high = np.quantile(self.losses, (0, 0.85))  # the explosion would flatten the rest
-        margin = 0.2 * max(high - low, 0.1)
-        ax.set_ylim(low - margin, high + 2 * margin)
+        ax.set_ylim(low - 0.2 * max(high - low, 0.1), high + 0.4 * max(high - low, 0.1))
     if self.found:
-        has_star = "valley" in self.found
-        ax.legend(title="suggestions (star: believe it first)" if has_star else "suggestions")
+        ax.legend(title="suggestions")
 
 @patch
 def _repr_png_(self: LRFind) -> tuple[bytes, dict[str, str]]:
@@ -205,8 +200,7 @@ def temporary_copy(learn: Learner) -> Iterator[Learner]:
                 set_state(state)
 
 # %% ../nbs/09_lr_finder.ipynb #da1a6990
-# Those to believe, the best first, by the study of lesson 13; steep did too badly there.
-SUGGEST_FUNCS: tuple[Suggestion, ...] = (valley, slide, minimum)
+SUGGEST_FUNCS: tuple[Suggestion, ...] = (valley, slide, minimum)  # best first; steep does badly
 
 def suggest(lrs: Sequence[float], losses: Sequence[float],
             suggest_funcs: Sequence[Suggestion]) -> dict[str, float]:

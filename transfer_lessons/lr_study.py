@@ -111,10 +111,10 @@ def _with_worst(values: np.ndarray) -> np.ndarray:
     return np.nan_to_num(values, nan=np.nanmax(values))
 
 def _are_best(values: np.ndarray) -> np.ndarray:
-    """Which values [K] have the lowest median with their neighbours, and of those are lowest."""
+    """Which values [K] are lowest, where a value counts as no lower than the median of three."""
     wider = np.pad(values, 1, mode="edge")
-    medians = np.median([wider[:-2], values, wider[2:]], axis=0)
-    candidates = np.where(medians == medians.min(), values, np.inf)
+    scores = np.maximum(values, np.median([wider[:-2], values, wider[2:]], axis=0))
+    candidates = np.where(scores == scores.min(), values, np.inf)
     return candidates == candidates.min()
 
 def final(case: StudyCase, values: np.ndarray, lr: float) -> np.ndarray:
@@ -147,7 +147,7 @@ def regret(case: StudyCase, lr: float) -> Regret:
 
 def has_diverged(case: StudyCase, lr: float) -> bool:
     """Whether a training at a learning rate ends worse than it started."""
-    return bool(final(case, case.mean_losses, lr) > case.start)
+    return bool(final(case, np.nan_to_num(case.mean_losses, nan=1e9), lr) > case.start)
 
 def plateau(case: StudyCase, tolerance: float = 0.05) -> tuple[float, float]:
     """The learning rates around the best one whose loss is at most a fraction above the lowest.

@@ -550,7 +550,7 @@ def test_it_unpacks_into_floats_in_the_order_asked(learn):
     assert type(lr_min) is type(lr_steep) is float
     assert (lr_min, lr_steep) == (lr_min_again, lr_steep_again)
     found = learn.lr_find(num_it=40)
-    assert list(found.suggestions) == ["minimum", "steep", "valley", "slide"]
+    assert list(found.suggestions) == ["valley", "slide", "minimum"]
     lr_valley, = learn.lr_find(suggest_funcs=valley, num_it=40)
     assert lr_valley == found.suggestions["valley"]
 

@@ -39,13 +39,18 @@ FALLS = [2.9, 2.5, 2.0, 1.5, 1.0, 1.04, 9.0]
 
 
 def test_regret_is_what_a_sheet_of_paper_says():
-    case = make_case([[3, 2, 1.0, 2, 5, 6, 7], [3, 2, 1.4, 1.2, 5, 6, 7]],
+    case = make_case([[4, 2, 1.0, 2, 5, 6, 7], [4, 3, 1.4, 1.2, 1.3, 6, 7]],
                      [[.9, .3, .1, .1, .5, .6, .7], [.9, .5, .2, .3, .5, .6, .7]])
-    # Half 0 chooses 1e-3 and half 1 chooses 3e-3; each is judged by the other.
+    # Half 0 chooses 1e-3. Half 1 chooses 3e-3, where the median with both neighbours is 1.3.
     assert regret(case, 3e-3).loss == pytest.approx(((2 - 2) + (1.2 - 1.4)) / 2)
     assert regret(case, 1e-3).loss == pytest.approx(((1 - 2) + (1.4 - 1.4)) / 2)
     # Half 0 has its lowest error rate twice, so half 1 judges against the mean of both.
     assert regret(case, 1e-2).error == pytest.approx(((.5 - .1) + (.5 - (.2 + .3) / 2)) / 2)
+
+
+def test_a_lucky_training_between_two_bad_ones_is_not_the_best():
+    lucky = make_case([3, 2, 1.5, 1.4, 9.0, 0.1, 9.0])
+    assert regret(lucky, 3e-3).loss == pytest.approx(0)
 
 
 def test_between_two_trained_learning_rates_it_is_interpolated_on_a_log_scale():
