@@ -90,13 +90,13 @@ def train_head(learn: Learner, lr: float | None = HEAD_LR) -> None:
 def two_stages(task: Task, lr: float | None = 2e-3, body_lr: float | None = 2e-3,
                lr_mult: float = 1, freeze_to: int = -2, train_batchnorm: bool = True,
                epochs: int = EPOCHS, pct_start: float = 0.3, wd: float | None = None, **options):
-    """What `fine_tune` does, but undoing nothing: a converged head, then late layers with it.
+    """The stages of `ours` without the way back, call by call: what variants vary.
 
     Args:
         task: what to learn
         lr: of the head alone; None asks `lr_find`
         body_lr: of the head, once the body trains too; None asks `lr_find` then
-        lr_mult: the earliest layers learn so many times slower
+        lr_mult: the earliest layers that train learn so many times slower
         freeze_to: the first layer group that trains in the second stage
         train_batchnorm: False keeps the statistics and weights of BatchNorm
         epochs: of the second stage
@@ -143,10 +143,11 @@ HEADS = {
 
 # Which second stage, that trains the body too? Compared with "two stages".
 BODIES = {
-    "body: early layers too": partial(two_stages, freeze_to=0),
-    "body: early layers too, 100 times slower": partial(two_stages, freeze_to=0, lr_mult=100),
+    "body: every layer": partial(two_stages, freeze_to=0),
+    "body: every layer, early ones 10 times slower": partial(two_stages, freeze_to=0, lr_mult=10),
+    "body: every layer at fastai's learning rates": partial(
+        two_stages, freeze_to=0, body_lr=1e-3, lr_mult=100),
     "body: 10 times slower than the head": partial(two_stages, lr_mult=10),
-    "body: learning rate 5e-4": partial(two_stages, body_lr=5e-4),
     "body: learning rate 1e-3": partial(two_stages, body_lr=1e-3),
     "body: learning rate 4e-3": partial(two_stages, body_lr=4e-3),
     "body: both rates by lr_find": partial(two_stages, lr=None, body_lr=None),

@@ -96,8 +96,7 @@ def describe_cell(runs: Runs, recipe: str, cell: Cell) -> dict:
     """Means of a recipe on one cell, and its differences there."""
     rows = list(runs.of(recipe, cell).values())
     errors = [row["error"] for row in rows]
-    others = [other for other in references(recipe) if other != recipe]
-    compared = [compare_in_cell(runs, recipe, other, cell) for other in others]
+    compared = [compare_in_cell(runs, recipe, other, cell) for other in references(recipe)]
     return {"recipe": recipe, "data": cell[0], "per_class": cell[1], "error": mean_interval(errors),
             "least": min(errors), "most": max(errors),
             "loss": round(statistics.fmean(row["loss"] for row in rows), 4),
@@ -106,7 +105,9 @@ def describe_cell(runs: Runs, recipe: str, cell: Cell) -> dict:
 
 
 def references(recipe: str) -> list[str]:
-    """What a recipe is compared with."""
+    """What a recipe is compared with: of two references the second with the first."""
+    if recipe in REFERENCES:
+        return list(REFERENCES[:REFERENCES.index(recipe)])
     own = COMPARED_WITH.get(recipe)
     return [*REFERENCES, *([own] if own and own not in REFERENCES else [])]
 
@@ -126,9 +127,9 @@ def summary(rows: Iterable[dict], chosen_on: Sequence[int], judged_on: Sequence[
     cells = [describe_cell(runs, recipe, cell) for recipe in RECIPES for cell in runs.cells(recipe)]
     overall = []
     for recipe in MAIN:
-        for other in REFERENCES:
+        for other in references(recipe):
             for name, seeds in (("all", None), ("chosen on", chosen_on), ("judged on", judged_on)):
-                found = compare(runs, recipe, other, seeds) if recipe != other else None
+                found = compare(runs, recipe, other, seeds)
                 if found:
                     overall.append({"which": name, **found, "verdict": verdict(found)})
     variants = [compare(runs, recipe, COMPARED_WITH.get(recipe, "head alone"))

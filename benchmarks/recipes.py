@@ -6,6 +6,7 @@ on where it was. A part of it: make recipes OPTIONS="--only fastai ours --data i
 """
 import argparse
 import contextlib
+import gc
 import io
 import json
 import multiprocessing
@@ -126,6 +127,8 @@ def do_or_say(run: Run) -> tuple[Run, dict | str]:
         return run, do(run)
     except Exception as error:
         return run, f"{type(error).__name__}: {error}"
+    finally:
+        gc.collect()  # a learner that refers to itself would keep its images until much later
 
 
 def done(runs: list[Run], workers: int) -> Iterator[tuple[Run, dict | str]]:
@@ -160,8 +163,8 @@ def do_all(runs: list[Run], lines: Path, workers: int) -> None:
 def write_result(rows: Iterable[dict]) -> None:
     """Write runs and what follows from them to recipes.json, with machine and versions."""
     order = {run: number for number, run in enumerate(wanted_runs())}
-    rows = sorted((row for row in rows if run_of(row) in order),
-                  key=lambda row: order[run_of(row)])
+    last = {run_of(row): row for row in rows}  # of a run that was done twice
+    rows = [last[run] for run in sorted(order.keys() & last.keys(), key=order.__getitem__)]
     found = summary(rows, CHOOSING, JUDGING)
     content = {"question": __doc__.splitlines()[0], "quick": QUICK, "command": COMMAND,
                "machine": {**machine(), "threads": 1}, "versions": versions(),
