@@ -291,8 +291,9 @@ class LRStudyExplorer(Explorer):
             if other is not None:
                 figure.axes[1].plot(other.lrs, _with_worst(other.mean_losses), color="0.85", lw=1)
                 figure.axes[2].plot(other.lrs, 100 * other.mean_errors, color="0.85", lw=1)
-        curves = ((case.curve_lrs, case.curve), (case.lrs, _with_worst(case.mean_losses)),
-                  (case.lrs, 100 * _with_worst(case.mean_errors)))
+        curves = [(np.array(case.curve_lrs), np.array(case.curve)),
+                  (case.lrs, _with_worst(case.mean_losses)),
+                  (case.lrs, 100 * _with_worst(case.mean_errors))]
         for ax, (lrs, heights) in zip(figure.axes, curves, strict=True):
             ax.plot(lrs, heights, color="0.3", lw=1.5)
             if ax is not figure.axes[2]:  # that one shows 0 to 100 %
@@ -302,13 +303,12 @@ class LRStudyExplorer(Explorer):
             _mark_rules(ax, case, lrs, heights)
         return _tell(figure, case)
 
-def _mark_rules(ax: Axes, case: StudyCase, lrs: Sequence[float], heights: Sequence[float]) -> None:
+def _mark_rules(ax: Axes, case: StudyCase, lrs: np.ndarray, heights: np.ndarray) -> None:
     """Put every rule's mark on a curve; one that is above the axes, at their edge."""
     for i, (rule, marker) in enumerate(MARKS.items()):
         lr = rules(case.suggestions).get(rule)
         if lr is not None:
-            height = np.interp(math.log(lr), np.log(lrs), heights)
-            height = min(height, ax.get_ylim()[1])
+            height = min(float(np.interp(math.log(lr), np.log(lrs), heights)), ax.get_ylim()[1])
             ax.plot(lr, height, marker, clip_on=False, color=f"C{i}", ms=7, mec="white")
 
 def _tell(figure: Figure, case: StudyCase) -> str:
