@@ -106,7 +106,7 @@ bench: .venv/bench  ## measure against fastai, PyTorch and others: half an hour 
 recipes: .venv/bench  ## compare recipes of fine-tuning: hours, goes on where it was stopped; a part: OPTIONS="--data icons"
 	@$(BIN)/python -W ignore benchmarks/recipes.py $(OPTIONS)
 
-rules: .venv/bench  ## which learning rate rule is right: 12,000 trainings, an hour; goes on where it was stopped
+rules: .venv/bench  ## which learning rate rule is right: 10,000 trainings, an hour; goes on where it was stopped
 	@$(BIN)/python -W ignore benchmarks/rules.py
 
 gpu:  ## measure on a GPU: needs torch, torchvision, timm, and what `make wheels` brought; no network
