@@ -33,7 +33,7 @@ def ours(task: Task):
 def ours_with_fastais_constants(task: Task):
     """`learn.fine_tune` with fastai's head, stages and learning rates."""
     learn = vision_learner(task.loaders(), hidden=512)
-    learn.fine_tune(EPOCHS)
+    learn.fine_tune(EPOCHS, recipe="fastai")
     return learn
 
 
@@ -87,16 +87,16 @@ def train_head(learn: Learner, lr: float | None = HEAD_LR) -> None:
     learn.recorder.history.extend(head.recorder.history)
 
 
-def two_stages(task: Task, lr: float | None = HEAD_LR, body_lr: float | None = 1e-3,
-               lr_mult: float = 100, freeze_to: int = 0, train_batchnorm: bool = True,
+def two_stages(task: Task, lr: float | None = 2e-3, body_lr: float | None = 2e-3,
+               lr_mult: float = 1, freeze_to: int = -2, train_batchnorm: bool = True,
                epochs: int = EPOCHS, pct_start: float = 0.3, wd: float | None = None, **options):
-    """A converged head, then every layer at fastai's learning rates: what variants vary.
+    """The stages of `ours` without the way back, call by call: what variants vary.
 
     Args:
         task: what to learn
         lr: of the head alone; None asks `lr_find`
         body_lr: of the head, once the body trains too; None asks `lr_find` then
-        lr_mult: early layers learn so many times slower
+        lr_mult: the earliest layers that train learn so many times slower
         freeze_to: the first layer group that trains in the second stage
         train_batchnorm: False keeps the statistics and weights of BatchNorm
         epochs: of the second stage
@@ -112,7 +112,7 @@ def two_stages(task: Task, lr: float | None = HEAD_LR, body_lr: float | None = 1
             if isinstance(module, nn.BatchNorm2d):
                 module.requires_grad_(False)
     if body_lr is None:
-        body_lr = learn.lr_find(suggest_funcs=valley).valley or 1e-3
+        body_lr = learn.lr_find(suggest_funcs=valley).valley or 2e-3
     learn.fit_one_cycle(epochs, slice(body_lr / lr_mult, body_lr), pct_start=pct_start, div=5,
                         wd=wd)
     return learn
@@ -143,14 +143,14 @@ HEADS = {
 
 # Which second stage, that trains the body too? Compared with "two stages".
 BODIES = {
-    "body: as fast as the head": partial(two_stages, lr_mult=1),
+    "body: every layer": partial(two_stages, freeze_to=0),
+    "body: every layer, early ones 10 times slower": partial(two_stages, freeze_to=0, lr_mult=10),
+    "body: every layer at fastai's learning rates": partial(
+        two_stages, freeze_to=0, body_lr=1e-3, lr_mult=100),
     "body: 10 times slower than the head": partial(two_stages, lr_mult=10),
-    "body: learning rate 3e-4": partial(two_stages, body_lr=3e-4),
-    "body: learning rate 3e-3": partial(two_stages, body_lr=3e-3),
+    "body: learning rate 1e-3": partial(two_stages, body_lr=1e-3),
+    "body: learning rate 4e-3": partial(two_stages, body_lr=4e-3),
     "body: both rates by lr_find": partial(two_stages, lr=None, body_lr=None),
-    "body: early layers stay frozen": partial(two_stages, freeze_to=-2),
-    "body: early layers frozen, slice(5e-4, 2e-3)": partial(
-        two_stages, freeze_to=-2, body_lr=2e-3, lr_mult=4),
     "body: BatchNorm kept as it was": partial(two_stages, train_batchnorm=False),
     "body: batch size 16": partial(two_stages, bs=16),
     "body: batch size 64": partial(two_stages, bs=64),
@@ -169,5 +169,5 @@ THEIRS = {"fastai: images not read larger": partial(fastai, presize=1.0)}
 
 VARIANTS = {"two stages": two_stages, **HEADS, **BODIES, **THEIRS}
 RECIPES = {**MAIN, **VARIANTS}
-COMPARED_WITH = {**dict.fromkeys(HEADS, "head alone"), **dict.fromkeys(BODIES, "two stages"),
-                 **dict.fromkeys(THEIRS, "fastai")}
+COMPARED_WITH = {"two stages": "ours", **dict.fromkeys(HEADS, "head alone"),
+                 **dict.fromkeys(BODIES, "two stages"), **dict.fromkeys(THEIRS, "fastai")}

@@ -127,7 +127,9 @@ def test_page_table_and_picture_show_every_data_set():
     content = example()
     text, table, picture = recipe_page.section(content), recipe_page.table(content), recipe_picture.draw(content)
     assert "../images/recipes.svg" in text and "eight images per class 42 % against 22 % on icons" in text
-    assert "20.0 points more errors" in text
+    assert f"{sum(map(len, recipe_tasks.SIZES.values()))} pairs of data set and size, that is 20.0 points more errors (95 % interval 20.0 to 20.0)" in text
+    tie = {"mean": -0.01, "low": -0.03, "high": 0.01}
+    assert recipe_page.difference_words(tie) == "a tie, -1.0 points (95 % interval -3.0 to +1.0)"
     for name in recipe_picture.NAMES.values():
         assert name in text and name in table and name in picture
     assert table.count("\n| 8 of icons |") == len(MAIN)
