@@ -660,8 +660,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'transfer_lessons.lr_study._lrs': ('u7d_lr_study.html#_lrs', 'transfer_lessons/lr_study.py'),
                                            'transfer_lessons.lr_study._mark_rules': ( 'u7d_lr_study.html#_mark_rules',
                                                                                       'transfer_lessons/lr_study.py'),
-                                           'transfer_lessons.lr_study._options': ( 'u7d_lr_study.html#_options',
-                                                                                   'transfer_lessons/lr_study.py'),
                                            'transfer_lessons.lr_study._splits': ( 'u7d_lr_study.html#_splits',
                                                                                   'transfer_lessons/lr_study.py'),
                                            'transfer_lessons.lr_study._tell': ('u7d_lr_study.html#_tell', 'transfer_lessons/lr_study.py'),

@@ -145,6 +145,7 @@ def regret(case: StudyCase, lr: float) -> Regret:
         found.append(float(sums / 2))
     return Regret(*found)
 
+# %% ../nbs/u7d_lr_study.ipynb #ef7618ff
 def has_diverged(case: StudyCase, lr: float) -> bool:
     """Whether a training at a learning rate ends worse than it started."""
     return bool(final(case, np.nan_to_num(case.mean_losses, nan=1e9), lr) > case.start)
@@ -205,6 +206,7 @@ def _splits(cases: Sequence[StudyCase]) -> list[tuple[str, int]]:
 def _lrs(cases: Sequence[StudyCase], rule: str) -> list[float]:
     return [rules(case.suggestions)[rule] for case in cases]
 
+# %% ../nbs/u7d_lr_study.ipynb #ee6f9e28
 def judge(cases: Sequence[StudyCase], rule: str) -> RuleResult:
     """How a rule did in all these cases.
 
@@ -242,10 +244,33 @@ def difference(cases: Sequence[StudyCase], rule: str, other: str,
 # %% ../nbs/u7d_lr_study.ipynb #4c119111
 MARKS = {"minimum": "o", "steep": "s", "valley": "D", "slide": "^", "1e-3": "<", "3e-3": ">"}
 
-def _options(cases: Sequence[StudyCase], name: str) -> list:
-    """Every value that the cases have of something, in their order."""
-    return list(dict.fromkeys(getattr(case, name) for case in cases))
+def _mark_rules(ax: Axes, case: StudyCase, lrs: np.ndarray, heights: np.ndarray) -> None:
+    """Put every rule's mark on a curve; one that is above the axes, at their edge."""
+    for i, (rule, marker) in enumerate(MARKS.items()):
+        lr = rules(case.suggestions).get(rule)
+        if lr is not None:
+            height = min(float(np.interp(math.log(lr), np.log(lrs), heights)), ax.get_ylim()[1])
+            ax.plot(lr, height, marker, clip_on=False, color=f"C{i}", ms=7, mec="white")
 
+def _tell(figure: Figure, case: StudyCase) -> str:
+    """Write the regrets beside the curves; return which rule did best, and the plateau."""
+    asked = {rule: lr for rule, lr in rules(case.suggestions).items() if rule in MARKS}
+    regrets = {rule: regret(case, lr) for rule, lr in asked.items()}
+    for row, (rule, lr) in enumerate(asked.items()):
+        y = 0.82 - 0.12 * row
+        place = figure.transFigure
+        figure.add_artist(Line2D([0.745], [y + 0.018], marker=MARKS[rule], ms=7, mec="white",
+                                 color=f"C{list(MARKS).index(rule)}", transform=place))
+        loss, error = regrets[rule]
+        name = f"{rule}: {format_lr(lr)}" if rule in case.suggestions else f"always {rule}"
+        figure.text(0.765, y, f"{name}\n{loss:+.2f}, {100 * error:+.1f} points", fontsize=8,
+                    va="center")
+    low, high = plateau(case)
+    least = min(regrets, key=lambda rule: regrets[rule].loss)
+    return (f"The loss is within 5 % of the lowest from {format_lr(low)} to {format_lr(high)}, a "
+            f"factor of {high / low:,.0f}. Least regret in loss: {least}.")
+
+# %% ../nbs/u7d_lr_study.ipynb #0e23f3b9
 class LRStudyExplorer(Explorer):
     """Choose a case of the study: the finder's curve, how the trainings ended, and the regrets.
 
@@ -260,9 +285,9 @@ class LRStudyExplorer(Explorer):
                       for case in self.cases}
         names = {"data": "data set", "body": "body", "head": "what trains", "bs": "batch size",
                  "seed": "seed"}
-        super().__init__(**{name: widgets.Dropdown(options=_options(self.cases, name),
-                                                   description=text)
-                            for name, text in names.items()})
+        super().__init__(**{name: widgets.Dropdown(
+            options=list(dict.fromkeys(getattr(case, name) for case in self.cases)),
+            description=text) for name, text in names.items()})
 
     def frame(self, figure: Figure) -> None:
         """Axes for the finder's curve, the final loss and the final error rate."""
@@ -302,29 +327,3 @@ class LRStudyExplorer(Explorer):
                 ax.set_ylim(low - 0.15 * (high - low), high + 0.25 * (high - low))
             _mark_rules(ax, case, lrs, heights)
         return _tell(figure, case)
-
-def _mark_rules(ax: Axes, case: StudyCase, lrs: np.ndarray, heights: np.ndarray) -> None:
-    """Put every rule's mark on a curve; one that is above the axes, at their edge."""
-    for i, (rule, marker) in enumerate(MARKS.items()):
-        lr = rules(case.suggestions).get(rule)
-        if lr is not None:
-            height = min(float(np.interp(math.log(lr), np.log(lrs), heights)), ax.get_ylim()[1])
-            ax.plot(lr, height, marker, clip_on=False, color=f"C{i}", ms=7, mec="white")
-
-def _tell(figure: Figure, case: StudyCase) -> str:
-    """Write the regrets beside the curves; return which rule did best, and the plateau."""
-    asked = {rule: lr for rule, lr in rules(case.suggestions).items() if rule in MARKS}
-    regrets = {rule: regret(case, lr) for rule, lr in asked.items()}
-    for row, (rule, lr) in enumerate(asked.items()):
-        y = 0.82 - 0.12 * row
-        place = figure.transFigure
-        figure.add_artist(Line2D([0.745], [y + 0.018], marker=MARKS[rule], ms=7, mec="white",
-                                 color=f"C{list(MARKS).index(rule)}", transform=place))
-        loss, error = regrets[rule]
-        name = f"{rule}: {format_lr(lr)}" if rule in case.suggestions else f"always {rule}"
-        figure.text(0.765, y, f"{name}\n{loss:+.2f}, {100 * error:+.1f} points", fontsize=8,
-                    va="center")
-    low, high = plateau(case)
-    least = min(regrets, key=lambda rule: regrets[rule].loss)
-    return (f"The loss is within 5 % of the lowest from {format_lr(low)} to {format_lr(high)}, a "
-            f"factor of {high / low:,.0f}. Least regret in loss: {least}.")
