@@ -34,8 +34,9 @@ def table(content: dict) -> str:
     versions = content["versions"]
     return "\n".join([
         f"# {content['question']}", "",
-        f"`{content['command']}` wrote this from `recipes.json`: {len(content['runs'])} runs on "
-        f"{facts['cpu']}, one thread each; Python {versions['python']}, torch {versions['torch']}, "
+        f"`{content['command']}` wrote this from `recipes.json`: {len(content['runs'])} of "
+        f"{content['planned']} planned runs on {facts['cpu']}, one thread each; Python "
+        f"{versions['python']}, torch {versions['torch']}, "
         f"fastai {versions['fastai']}; {facts['date']}. Errors are per cent of test images that "
         "chose nothing, means over seeds of split, weights and order with their 95 % intervals. "
         "Differences are paired by seed, in points; below 0 the recipe makes fewer errors. Seconds "

@@ -168,8 +168,8 @@ def write_result(rows: Iterable[dict]) -> None:
     found = summary(rows, CHOOSING, JUDGING)
     content = {"question": __doc__.splitlines()[0], "quick": QUICK, "command": COMMAND,
                "machine": {**machine(), "threads": 1}, "versions": versions(),
-               "chosen_on": CHOOSING, "judged_on": JUDGING, "recipes": descriptions(),
-               **found, "runs": rows}
+               "chosen_on": CHOOSING, "judged_on": JUDGING, "planned": len(order),
+               "recipes": descriptions(), **found, "runs": rows}
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "recipes.json").write_text(as_json(content), encoding="utf-8")
     print_summary(found)

@@ -116,7 +116,7 @@ def example() -> dict:
     rows = [line(recipes.Run(recipe, data, per_class, seed), 0.2 + 0.1 * number + 0.01 * seed)
             for number, recipe in enumerate(MAIN) for data, sizes in recipe_tasks.SIZES.items()
             for per_class in sizes for seed in range(5)]
-    return {"question": "Which?", "command": "make recipes", "quick": False, "runs": rows,
+    return {"question": "Which?", "command": "make recipes", "quick": False, "runs": rows, "planned": 400,
             "chosen_on": [0, 1], "judged_on": [2, 3, 4], "recipes": recipes.descriptions(),
             "machine": {"cpu": "a processor", "date": "today"},
             "versions": {"python": "3", "torch": "2", "fastai": "2"},
