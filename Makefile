@@ -6,7 +6,7 @@ LESSONS ?= $(sort $(wildcard nbs/[0-9u][0-9]*.ipynb))
 PACKAGE := tests/package
 
 .DEFAULT_GOAL := help
-.PHONY: help run check style types test soak refusals oldest colab lab export stubs lessons minutes images bench recipes gpu wheels hooks clean
+.PHONY: help run check style types test soak refusals oldest colab lab export stubs lessons minutes images bench recipes rules gpu wheels hooks clean
 
 # Two busy cores and threads that spin while they wait: five times slower than threads that sleep.
 export OMP_WAIT_POLICY := passive
@@ -83,6 +83,7 @@ export: .venv/dev  ## write library, stubs, set-up cells and README.md from note
 	@echo "== Writing the table of cases from the tests" && $(BIN)/python $(PACKAGE)/case_table.py
 	@echo "== Writing README's section on speed from benchmarks/results" && $(BIN)/python benchmarks/page.py
 	@echo "== Writing README's section on recipes from benchmarks/results" && $(BIN)/python benchmarks/recipe_page.py
+	@echo "== Writing README's section on learning rates from benchmarks/results" && $(BIN)/python benchmarks/rules_page.py
 	@echo "== Writing README.md from nbs/index.ipynb"
 	@$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
 	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9u][0-9]+[a-z]?_[a-z_]+\.ipynb)#(nbs/\1#g' README.md && rm README.md.bak
@@ -104,6 +105,9 @@ bench: .venv/bench  ## measure against fastai, PyTorch and others: half an hour 
 
 recipes: .venv/bench  ## compare recipes of fine-tuning: hours, goes on where it was stopped; a part: OPTIONS="--data icons"
 	@$(BIN)/python -W ignore benchmarks/recipes.py $(OPTIONS)
+
+rules: .venv/bench  ## which learning rate rule is right: 10,000 trainings, an hour; goes on where it was stopped
+	@$(BIN)/python -W ignore benchmarks/rules.py
 
 gpu:  ## measure on a GPU: needs torch, torchvision, timm, and what `make wheels` brought; no network
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -W ignore benchmarks/gpu.py

@@ -112,7 +112,7 @@ def two_stages(task: Task, lr: float | None = 2e-3, body_lr: float | None = 2e-3
             if isinstance(module, nn.BatchNorm2d):
                 module.requires_grad_(False)
     if body_lr is None:
-        body_lr = learn.lr_find(suggest_funcs=valley).valley or 1e-3
+        body_lr = learn.lr_find(suggest_funcs=valley).valley or 2e-3
     learn.fit_one_cycle(epochs, slice(body_lr / lr_mult, body_lr), pct_start=pct_start, div=5,
                         wd=wd)
     return learn
@@ -169,5 +169,5 @@ THEIRS = {"fastai: images not read larger": partial(fastai, presize=1.0)}
 
 VARIANTS = {"two stages": two_stages, **HEADS, **BODIES, **THEIRS}
 RECIPES = {**MAIN, **VARIANTS}
-COMPARED_WITH = {**dict.fromkeys(HEADS, "head alone"), **dict.fromkeys(BODIES, "two stages"),
-                 **dict.fromkeys(THEIRS, "fastai")}
+COMPARED_WITH = {"two stages": "ours", **dict.fromkeys(HEADS, "head alone"),
+                 **dict.fromkeys(BODIES, "two stages"), **dict.fromkeys(THEIRS, "fastai")}

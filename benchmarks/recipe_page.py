@@ -35,8 +35,9 @@ def table(content: dict) -> str:
     versions = content["versions"]
     return "\n".join([
         f"# {content['question']}", "",
-        f"`{content['command']}` wrote this from `recipes.json`: {len(content['runs'])} runs on "
-        f"{facts['cpu']}, one thread each; Python {versions['python']}, torch {versions['torch']}, "
+        f"`{content['command']}` wrote this from `recipes.json`: {len(content['runs'])} of "
+        f"{content['planned']} planned runs on {facts['cpu']}, one thread each; Python "
+        f"{versions['python']}, torch {versions['torch']}, "
         f"fastai {versions['fastai']}; {facts['date']}. Errors are per cent of test images that "
         "chose nothing, means over seeds of split, weights and order with their 95 % intervals. "
         "Differences are paired by seed, in points; below 0 the recipe makes fewer errors. Seconds "
@@ -112,7 +113,7 @@ def both_errors(content: dict, per_class: int | None) -> str:
     parts = []
     for data, name in NAMES.items():
         rows = [of_cell(content, recipe, data, per_class) for recipe in ("ours", "fastai")]
-        if all(rows):
+        if all(rows) and rows[0]["error"]["n"] == rows[1]["error"]["n"]:
             ours, theirs = (f"{100 * row['error']['mean']:.0f} %" for row in rows)
             parts.append(f"{ours} against {theirs} on {name}")
     return listed(parts) if parts else ""
@@ -126,33 +127,44 @@ def overall(content: dict, recipe: str, other: str, which: str = "judged on") ->
     return None
 
 
+def difference_words(found: dict) -> str:
+    """A paired difference in words; where its interval covers zero it is a tie."""
+    if found["low"] <= 0 <= found["high"]:
+        mean, low, high = (f"{100 * found[name]:+.1f}" for name in ("mean", "low", "high"))
+        return f"a tie, {mean} points (95 % interval {low} to {high})"
+    least, most = sorted(abs(100 * found[name]) for name in ("low", "high"))
+    return (f"{abs(100 * found['mean']):.1f} points {'fewer' if found['mean'] < 0 else 'more'} "
+            f"errors (95 % interval {least:.1f} to {most:.1f})")
+
+
 def sentences(content: dict) -> list[str]:
-    """Two sentences for README: what the default is worth, and what gained nothing."""
+    """What the default is worth against fastai's, what its second stage is, what gained nothing."""
     few, whole = both_errors(content, 8), both_errors(content, None)
-    if not few or not whole:
+    if not few:
         return []
     seeds = len({row["seed"] for row in content["runs"] if row["recipe"] == "ours"})
-    first = (f"Mean test errors of `fine_tune(4)` here and in fastai, over {seeds} splits, with "
-             f"the same images, pretrained body and epochs: with eight images per class {few}; "
-             f"with all of them {whole}.")
+    told = (f"Mean test errors of `fine_tune(4)` here and in fastai, over {seeds} splits, with the "
+            f"same images, pretrained body and epochs: with eight images per class {few}"
+            f"{f'; with all of them {whole}' if whole else ''}.")
     judged = overall(content, "ours", "fastai")
     if judged and judged["low"] is not None:
-        is_better = judged["mean"] < 0
-        ends = sorted(abs(100 * judged[name]) for name in ("low", "high"))
-        if judged["low"] < 0 < judged["high"]:
-            first += (" On the seeds that chose nothing the difference over all of them is a tie, "
-                      f"{percent(judged, signed=True)} points (95 % interval),")
-        else:
-            first += (f" On the seeds that chose nothing it makes {abs(100 * judged['mean']):.1f} "
-                      f"points {'fewer' if is_better else 'more'} errors (95 % interval "
-                      f"{ends[0]:.1f} to {ends[1]:.1f}),")
-        first += f" in {judged['times_as_long']} times the time."
-    rows = content["variants"]
-    nothing = [row for row in rows if row["verdict"] == "gained nothing"]
-    second = (f"Of {len(rows)} variants of head, learning rates, layers, batches and "
-              f"regularisation, {len(nothing)} gained nothing that {len(content['runs']):,} runs "
-              "could tell from chance: [the table](../benchmarks/results/recipes.md) lists them.")
-    return [first, second] if rows else [first]
+        told += (f" On the seeds that chose nothing, over {judged['cells']} pairs of data set "
+                 f"and size, that is {difference_words(judged)}, in "
+                 f"{judged['times_as_long']:.2g} times the time.")
+    paragraphs = [told]
+    judged = overall(content, "ours", "head alone")
+    if judged and judged["low"] is not None:
+        paragraphs.append("Against a head alone that has converged, which takes "
+                          f"{1 / judged['times_as_long']:.2g} times the time, it is "
+                          f"{difference_words(judged)}.")
+    rows = [row for row in content["variants"] if row["verdict"] != "not run often enough"]
+    if rows:
+        nothing = [row for row in rows if row["verdict"] == "gained nothing"]
+        paragraphs.append(f"Of {len(rows)} variants of head, learning rates, layers, batches and "
+                          f"regularisation, {len(nothing)} gained nothing that "
+                          f"{len(content['runs']):,} runs could tell from chance: [the table]"
+                          "(../benchmarks/results/recipes.md) lists them.")
+    return [paragraphs[0], *([" ".join(paragraphs[1:])] if len(paragraphs) > 1 else [])]
 
 
 def section(content: dict | None) -> str:
@@ -164,7 +176,7 @@ def section(content: dict | None) -> str:
                 "here what came out.")
     return "\n".join([
         title, "", "![Test error and seconds of three recipes, by images per class, on three data "
-        "sets](../images/recipes.svg)", "", *told])
+        "sets](../images/recipes.svg)", "", "\n\n".join(told)])
 
 
 def lesson_data(content: dict) -> str:

@@ -71,26 +71,24 @@ def compare_in_cell(runs: Runs, recipe: str, other: str, cell: Cell) -> dict | N
 
 
 def compare(runs: Runs, recipe: str, other: str, seeds: Sequence[int] | None = None) -> dict | None:
-    """The paired difference of two recipes over all cells that both were run on.
+    """The paired difference of two recipes over all cells on which both were run with every seed.
 
     Seeds are independent, cells of one seed share images. So the interval is one over seeds, each
     with its mean over the cells; with fewer than three seeds it is one over single runs.
     """
     by_cell = {cell: runs.pairs(recipe, other, cell, seeds) for cell in runs.cells(recipe)}
-    by_cell = {cell: pairs for cell, pairs in by_cell.items() if pairs}
-    if not by_cell:
+    all_seeds = sorted({seed for pairs in by_cell.values() for seed in pairs})
+    complete = [[pairs[seed] for seed in all_seeds] for pairs in by_cell.values()
+                if len(pairs) == len(all_seeds) > 0]
+    if not complete:
         return None
-    everywhere = set.intersection(*(set(pairs) for pairs in by_cell.values()))
-    used = [pairs[seed] for pairs in by_cell.values() for seed in sorted(everywhere)]
-    if len(everywhere) < 3:
-        used = [pair for pairs in by_cell.values() for pair in pairs.values()]
-        values, unit = differences(used), "runs"
-    else:
-        values = [statistics.fmean(differences(pairs[seed] for pairs in by_cell.values()))
-                  for seed in sorted(everywhere)]
+    used = [pair for pairs in complete for pair in pairs]
+    values, unit = differences(used), "runs"
+    if len(all_seeds) > 2:
+        values = [statistics.fmean(differences(pairs)) for pairs in zip(*complete, strict=True)]
         unit = "seeds"
-    return {"recipe": recipe, "against": other, "cells": len(by_cell),
-            "seeds": sorted({ours["seed"] for ours, _ in used}), "interval_over": unit,
+    return {"recipe": recipe, "against": other, "cells": len(complete), "seeds": all_seeds,
+            "interval_over": unit,
             **mean_interval(values), "times_as_long": times_as_long(used)}
 
 
@@ -98,8 +96,7 @@ def describe_cell(runs: Runs, recipe: str, cell: Cell) -> dict:
     """Means of a recipe on one cell, and its differences there."""
     rows = list(runs.of(recipe, cell).values())
     errors = [row["error"] for row in rows]
-    others = [other for other in references(recipe) if other != recipe]
-    compared = [compare_in_cell(runs, recipe, other, cell) for other in others]
+    compared = [compare_in_cell(runs, recipe, other, cell) for other in references(recipe)]
     return {"recipe": recipe, "data": cell[0], "per_class": cell[1], "error": mean_interval(errors),
             "least": min(errors), "most": max(errors),
             "loss": round(statistics.fmean(row["loss"] for row in rows), 4),
@@ -108,14 +105,16 @@ def describe_cell(runs: Runs, recipe: str, cell: Cell) -> dict:
 
 
 def references(recipe: str) -> list[str]:
-    """What a recipe is compared with."""
+    """What a recipe is compared with: of two references the second with the first."""
+    if recipe in REFERENCES:
+        return list(REFERENCES[:REFERENCES.index(recipe)])
     own = COMPARED_WITH.get(recipe)
     return [*REFERENCES, *([own] if own and own not in REFERENCES else [])]
 
 
 def verdict(found: dict | None) -> str:
     """What an interval of differences says about the first recipe."""
-    if found is None or found["low"] is None:
+    if found is None or found["n"] < 3:  # two values alone have an interval that says nothing
         return "not run often enough"
     if found["high"] < 0:
         return "gained"
@@ -128,9 +127,9 @@ def summary(rows: Iterable[dict], chosen_on: Sequence[int], judged_on: Sequence[
     cells = [describe_cell(runs, recipe, cell) for recipe in RECIPES for cell in runs.cells(recipe)]
     overall = []
     for recipe in MAIN:
-        for other in REFERENCES:
+        for other in references(recipe):
             for name, seeds in (("all", None), ("chosen on", chosen_on), ("judged on", judged_on)):
-                found = compare(runs, recipe, other, seeds) if recipe != other else None
+                found = compare(runs, recipe, other, seeds)
                 if found:
                     overall.append({"which": name, **found, "verdict": verdict(found)})
     variants = [compare(runs, recipe, COMPARED_WITH.get(recipe, "head alone"))

@@ -30,10 +30,11 @@ from transfer_lessons.learner import Learner
 
 COMMAND = "make recipes"
 LINES = RESULTS / "recipes.jsonl" if QUICK else Path(__file__).parents[1] / "runs/recipes.jsonl"
-CHOOSING, JUDGING = (0, 1), (2, 3, 4)  # defaults are chosen on the first seeds alone
-VARIED_ON = [("icons", 8), ("icons", None), ("solar", 32), ("flowers", 32)]
+CHOOSING: tuple[int, ...] = (0, 1)
+JUDGING: tuple[int, ...] = (2, 3, 4)  # defaults are chosen on the first seeds alone
+VARIED_ON = [("icons", 8), ("solar", 32), ("flowers", 32), ("icons", None)]
 if QUICK:
-    CHOOSING, JUDGING, VARIED_ON = (0,), (1,), [("icons", 5)]
+    CHOOSING, JUDGING, VARIED_ON = (0,), (), [("icons", 5)]
 
 
 class Run(NamedTuple):
@@ -45,11 +46,10 @@ class Run(NamedTuple):
 
 
 def wanted_runs() -> list[Run]:
-    """All runs: small training sets first, and the recipes that are compared everywhere."""
-    cells = [(data, per_class) for data, sizes in SIZES.items() for per_class in sizes]
-    cells.sort(key=lambda cell: cell[1] or 10**6)
-    runs = [Run(recipe, *cell, seed) for cell in cells for seed in (*CHOOSING, *JUDGING)
-            for recipe in MAIN]
+    """All runs: small training sets first, a seed on every data set before the next one."""
+    runs = [Run(recipe, data, per_class, seed) for seed in (*CHOOSING, *JUDGING)
+            for data, sizes in SIZES.items() for per_class in sizes for recipe in MAIN]
+    runs.sort(key=lambda run: run.per_class or 10**6)
     return runs + [Run(recipe, *cell, seed) for cell in VARIED_ON for recipe in VARIANTS
                    for seed in CHOOSING]
 
@@ -163,13 +163,13 @@ def do_all(runs: list[Run], lines: Path, workers: int) -> None:
 def write_result(rows: Iterable[dict]) -> None:
     """Write runs and what follows from them to recipes.json, with machine and versions."""
     order = {run: number for number, run in enumerate(wanted_runs())}
-    rows = sorted((row for row in rows if run_of(row) in order),
-                  key=lambda row: order[run_of(row)])
+    last = {run_of(row): row for row in rows}  # of a run that was done twice
+    rows = [last[run] for run in sorted(order.keys() & last.keys(), key=order.__getitem__)]
     found = summary(rows, CHOOSING, JUDGING)
     content = {"question": __doc__.splitlines()[0], "quick": QUICK, "command": COMMAND,
                "machine": {**machine(), "threads": 1}, "versions": versions(),
-               "chosen_on": CHOOSING, "judged_on": JUDGING, "recipes": descriptions(),
-               **found, "runs": rows}
+               "chosen_on": CHOOSING, "judged_on": JUDGING, "planned": len(order),
+               "recipes": descriptions(), **found, "runs": rows}
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "recipes.json").write_text(as_json(content), encoding="utf-8")
     print_summary(found)
@@ -192,6 +192,12 @@ def descriptions() -> dict[str, str]:
     return {name: function.__doc__.splitlines()[0] for name, function in functions.items()}
 
 
+def is_asked_for(recipe: str, names: list[str] | None) -> bool:
+    """Whether a recipe is one of some names, or one of a family such as "body:"."""
+    return names is None or any(recipe == name or (name.endswith(":") and recipe.startswith(name))
+                                for name in names)
+
+
 def chosen(options: argparse.Namespace) -> list[Run]:
     """The runs that are asked for, of those whose images are here."""
     runs = wanted_runs()
@@ -199,7 +205,7 @@ def chosen(options: argparse.Namespace) -> list[Run]:
         print(f"No photographs of flowers in {PHOTOGRAPHS}: this data set is left out.")
         runs = [run for run in runs if run.data != "flowers"]
     return [run for run in runs
-            if run.recipe in (options.only or [run.recipe])
+            if is_asked_for(run.recipe, options.only)
             and run.data in (options.data or [run.data])
             and str(run.per_class or "all") in (options.sizes or [str(run.per_class or "all")])
             and run.seed in (options.seeds or [run.seed])]
@@ -207,7 +213,8 @@ def chosen(options: argparse.Namespace) -> list[Run]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=RECIPES, metavar="RECIPE", help="recipes")
+    parser.add_argument("--only", nargs="+", choices=[*RECIPES, "head:", "body:"],
+                        metavar="RECIPE", help="recipes, or all that begin with head: or body:")
     parser.add_argument("--data", nargs="+", choices=SIZES, help="data sets")
     parser.add_argument("--sizes", nargs="+", help="images per class, such as 8 32 128 all")
     parser.add_argument("--seeds", nargs="+", type=int)

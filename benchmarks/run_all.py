@@ -25,7 +25,7 @@ def main() -> None:
         elif subprocess.run([sys.executable, "-W", "ignore", HERE / f"{name}.py"]).returncode:
             failed.append(name)
     for file in sorted(RESULTS.glob("*.json")):
-        for row in json.loads(file.read_text(encoding="utf-8"))["ratios"]:
+        for row in json.loads(file.read_text(encoding="utf-8")).get("ratios", []):
             if not row.get("met", True):
                 bar = row["at_most"] if row["at_least"] is None else row["at_least"]
                 print(f"bar missed: {file.stem}: {row['what']}: {row['median']:g}, bar {bar:g}")

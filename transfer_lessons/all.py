@@ -19,6 +19,7 @@ from .live import LossCurves
 from .loaders import ImageDataLoaders
 from .losses import binary_cross_entropy, cross_entropy, log_softmax, nll, sigmoid, softmax
 from .lr_finder import minimum, slide, steep, valley
+from .lr_study import LRStudyExplorer
 from .optim import adamw
 from .plot_explorers import CrossEntropyExplorer, FreezeExplorer, OneCycleExplorer
 from .schedules import (
@@ -27,16 +28,15 @@ from .scrubber import LRScrubber
 from .sweep import sweep_lrs
 
 __all__ = [
-    "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer",
-    "CrossEntropyExplorer", "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber",
-    "Learner", "LossCurves", "Normalize", "OneCycleExplorer", "accuracy", "adamw",
-    "augment_batch", "binary_cross_entropy", "cnn_learner", "cosine", "create_body",
-    "create_head", "cross_entropy", "default_device", "describe_error", "error_rate",
-    "exponential", "flowers", "freeze", "freeze_table", "freeze_to", "get_image_files", "icons",
-    "layer_groups", "linear", "list_near_copies", "load_image", "log_softmax", "minimum",
-    "n_parameters", "nll", "one_cycle", "one_cycle_momentum", "paired_comparison", "pets",
-    "plot_schedule", "resnet18", "resnet34", "resnet50", "scan", "sgdr", "sgdr_epochs",
-    "show_images", "sigmoid", "slide", "softmax", "solar", "spread_lrs", "square", "steep",
-    "sweep_lrs", "train_mode", "unfreeze", "valley", "vision_learner", "vision_model",
-    "wilson_interval",
+    "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer", "CrossEntropyExplorer",
+    "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber", "LRStudyExplorer", "Learner",
+    "LossCurves", "Normalize", "OneCycleExplorer", "accuracy", "adamw", "augment_batch",
+    "binary_cross_entropy", "cnn_learner", "cosine", "create_body", "create_head", "cross_entropy",
+    "default_device", "describe_error", "error_rate", "exponential", "flowers", "freeze",
+    "freeze_table", "freeze_to", "get_image_files", "icons", "layer_groups", "linear",
+    "list_near_copies", "load_image", "log_softmax", "minimum", "n_parameters", "nll", "one_cycle",
+    "one_cycle_momentum", "paired_comparison", "pets", "plot_schedule", "resnet18", "resnet34",
+    "resnet50", "scan", "sgdr", "sgdr_epochs", "show_images", "sigmoid", "slide", "softmax",
+    "solar", "spread_lrs", "square", "steep", "sweep_lrs", "train_mode", "unfreeze", "valley",
+    "vision_learner", "vision_model", "wilson_interval",
 ]

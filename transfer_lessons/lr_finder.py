@@ -139,13 +139,13 @@ def plot(self: LRFind, ax: Axes | None = None) -> None:
     ax.plot(self.lrs, self.losses, color="0.3")
     for i, (name, lr) in enumerate(self.found.items()):
         loss = np.interp(math.log(lr), np.log(self.lrs), self.losses)
-        ax.plot(lr, loss, "osD^v"[i % 5], color=f"C{i}", ms=8, label=f"{name} {lr:.1e}")
+        marker = "*" if name == "valley" else "os^vP"[i % 5]  # the one to believe
+        ax.plot(lr, loss, marker, color=f"C{i}", ms=12, label=f"{name} {lr:.1e}")
     title = self.note.partition(".")[0] or "Loss while the learning rate grows"
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss (smoothed)", title=title)
     if self.losses:
         low, high = np.quantile(self.losses, (0, 0.85))  # the explosion would flatten the rest
-        margin = 0.2 * max(high - low, 0.1)
-        ax.set_ylim(low - margin, high + 2 * margin)
+        ax.set_ylim(low - 0.2 * max(high - low, 0.1), high + 0.4 * max(high - low, 0.1))
     if self.found:
         ax.legend(title="suggestions")
 
@@ -200,7 +200,7 @@ def temporary_copy(learn: Learner) -> Iterator[Learner]:
                 set_state(state)
 
 # %% ../nbs/09_lr_finder.ipynb #da1a6990
-SUGGEST_FUNCS: tuple[Suggestion, ...] = (minimum, steep, valley, slide)
+SUGGEST_FUNCS: tuple[Suggestion, ...] = (valley, slide, minimum)  # best first; steep does badly
 
 def suggest(lrs: Sequence[float], losses: Sequence[float],
             suggest_funcs: Sequence[Suggestion]) -> dict[str, float]:

@@ -93,7 +93,7 @@ def temporary_copy(learn: Learner) -> Iterator[Learner]:
     Args:
         learn: the learner to copy; the copy shares its data
     """
-SUGGEST_FUNCS: tuple[Suggestion, ...] = (minimum, steep, valley, slide)
+SUGGEST_FUNCS: tuple[Suggestion, ...] = (valley, slide, minimum)
 
 def suggest(lrs: Sequence[float], losses: Sequence[float], suggest_funcs: Sequence[Suggestion]) -> dict[str, float]:
     """Ask every suggestion function, without the first 10 points and the last 5.

@@ -66,6 +66,7 @@ slow.loss_func = slow_loss
     "CrossEntropyExplorer": "CrossEntropyExplorer(vocab=dls.vocab)",
     "FreezeExplorer": "FreezeExplorer(learn)",
     "AugmentExplorer": "AugmentExplorer(dls)",
+    "LRStudyExplorer": "LRStudyExplorer()",
     "ConfusionExplorer": "ConfusionExplorer(interp)",
     "LossCurves": "with LossCurves(slow) as curves:\n    slow.fit(epochs)",
 }
@@ -221,7 +222,7 @@ def test_running_a_cell_again_leaves_nothing_open(page, name):
     assert before.endswith("[]")
 
 
-@pytest.mark.parametrize("name", EXPLORERS[:-2])
+@pytest.mark.parametrize("name", EXPLORERS[:-3])
 def test_dragging_changes_the_image(shown, name):
     area = shown(name)
     plot, slider = controls(area, name)
@@ -242,6 +243,16 @@ def test_a_click_shows_the_images_of_a_cell(page, shown):
             cells.nth(index).click()
             page.wait_for_timeout(500)
     assert len(frames) > 2
+    assert plot.screenshot() != before
+    assert area.locator("[role=status]").inner_text() != said
+
+
+def test_another_case_of_the_study_shows_its_curves(page, shown):
+    area = shown("LRStudyExplorer")
+    plot = area.locator("img.widget-image")
+    before, said = plot.screenshot(), area.locator("[role=status]").inner_text()
+    area.locator("select").nth(2).select_option(index=1)  # another head
+    page.wait_for_timeout(1000)
     assert plot.screenshot() != before
     assert area.locator("[role=status]").inner_text() != said
 

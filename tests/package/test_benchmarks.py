@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small import small_model
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -59,3 +60,57 @@ def test_words_for_a_ratio():
     assert compare(1, 3) == "3.0 times as fast" and compare(1, 100) == "100 times as fast"
     assert compare(1, 1.05) == compare(1.05, 1) == "as fast"
     assert compare(3, 1) == "3.0 times as long" and compare(1, 1, "MB") == "as much"
+
+
+# Learning rate rules
+
+def test_the_study_of_rules_runs_and_goes_on_where_it_was_stopped(tmp_path):
+    content = run("rules.py", tmp_path)["rules"]
+    assert content["question"].endswith("?") and content["quick"] and content["command"] == "make rules"
+    assert content["cases"] == content["planned"] > 0 and content["machine"]["cores"]
+    assert {row["rule"] for row in content["tables"]["chosen on"]} >= {"valley", "steep", "3e-3"}
+    first, *others = sorted((tmp_path / "rules").glob("*.json"))
+    before = {file: file.stat().st_mtime_ns for file in others}
+    row = json.loads(first.read_text())
+    first.unlink()
+    run("rules.py", tmp_path)
+    assert before == {file: file.stat().st_mtime_ns for file in others}, "finished cases stay"
+    again = json.loads(first.read_text())
+    assert {**row, "seconds": 0} == {**again, "seconds": 0}, "a case comes out as before"
+
+
+def test_heads_of_the_study_train_as_in_a_sweep(small_learner):
+    import rules
+
+    from transfer_lessons.backbones import create_head
+    from transfer_lessons.losses import cross_entropy
+    from transfer_lessons.sweep import sweep_lrs
+    for hidden in (None, 8):
+        model = small_model()
+        model[1] = create_head(6, 3, hidden=hidden)
+        learn = small_learner(model)
+        learn.freeze()
+        learn = learn.precompute()
+        swept = sweep_lrs(learn, [1e-3, 1e-1], rules.EPOCHS, suggest_funcs=())
+        train = rules.logits_together if hidden is None else rules.logits_alone
+        options = {} if hidden is None else {"whole": False}
+        logits = train(learn, swept.lrs, **options)
+        targets = learn.get_logits()[1]
+        losses = [float(cross_entropy(one, targets)) for one in logits]
+        assert losses == pytest.approx(swept.valid_loss.tolist(), abs=1e-4)
+
+
+def test_the_halves_of_the_held_out_images_share_none():
+    import rules
+    chooses, judges = rules.halves(11, seed=3)
+    assert sorted([*chooses.tolist(), *judges.tolist()]) == list(range(11))
+
+
+def test_the_page_of_rules_shows_the_stored_result():
+    import rules_page
+    content = json.loads(rules_page.RESULT.read_text())
+    text = rules_page.section(content)
+    assert f"{content['trainings']:,} times" in text
+    cells = json.loads(rules_page.INDEX.read_text(encoding="utf-8"))["cells"]
+    assert [text] == ["".join(cell["source"]) for cell in cells if cell["id"] == rules_page.CELL]
+    assert rules_page.draw(content) == rules_page.PLOT.read_text()

@@ -102,7 +102,7 @@ def test_the_summary_is_what_a_hand_computes():
     # Two seeds: -0.1, -0.2, -0.3, -0.2; standard deviation 0.0816, 3.182 * 0.0816 / 2 = 0.1299.
     assert overall["chosen on"]["interval_over"] == "runs"
     assert (overall["chosen on"]["low"], overall["chosen on"]["high"]) == (-0.3299, -0.0701)
-    assert overall["judged on"]["n"] == 2 and overall["judged on"]["verdict"] == "gained nothing"
+    assert overall["judged on"]["n"] == 2 and overall["judged on"]["verdict"] == "not run often enough"
 
 
 def test_students_t_is_that_of_scipy():
@@ -116,7 +116,7 @@ def example() -> dict:
     rows = [line(recipes.Run(recipe, data, per_class, seed), 0.2 + 0.1 * number + 0.01 * seed)
             for number, recipe in enumerate(MAIN) for data, sizes in recipe_tasks.SIZES.items()
             for per_class in sizes for seed in range(5)]
-    return {"question": "Which?", "command": "make recipes", "quick": False, "runs": rows,
+    return {"question": "Which?", "command": "make recipes", "quick": False, "runs": rows, "planned": 400,
             "chosen_on": [0, 1], "judged_on": [2, 3, 4], "recipes": recipes.descriptions(),
             "machine": {"cpu": "a processor", "date": "today"},
             "versions": {"python": "3", "torch": "2", "fastai": "2"},
@@ -127,7 +127,9 @@ def test_page_table_and_picture_show_every_data_set():
     content = example()
     text, table, picture = recipe_page.section(content), recipe_page.table(content), recipe_picture.draw(content)
     assert "../images/recipes.svg" in text and "eight images per class 42 % against 22 % on icons" in text
-    assert "20.0 points more errors" in text
+    assert f"{sum(map(len, recipe_tasks.SIZES.values()))} pairs of data set and size, that is 20.0 points more errors (95 % interval 20.0 to 20.0)" in text
+    tie = {"mean": -0.01, "low": -0.03, "high": 0.01}
+    assert recipe_page.difference_words(tie) == "a tie, -1.0 points (95 % interval -3.0 to +1.0)"
     for name in recipe_picture.NAMES.values():
         assert name in text and name in table and name in picture
     assert table.count("\n| 8 of icons |") == len(MAIN)

@@ -337,7 +337,7 @@ def test_ctrl_c_gives_the_suggestions_of_the_points_so_far(images, capsys):
         found = learn.lr_find(num_it=40)
     assert (found.lrs, found.losses) == (whole.lrs[:30], whole.losses[:30])
     assert found.suggestions == suggest(whole.lrs[:30], whole.losses[:30],
-                                        (minimum, steep, valley, slide))
+                                        (valley, slide, minimum))
     assert "Stopped after 30 of 40 learning rates. The learner is unchanged." in capsys.readouterr().out
 
 
@@ -352,7 +352,7 @@ def test_too_few_points_give_the_curve_and_the_reason(learn, how, said, k, capsy
     with ending(learn, how, k):
         found = learn.lr_find(num_it=40)
     assert len(found.lrs) == len(found.losses) == k - 1
-    assert list(found) == [None] * 4 and found.valley is None and found.found == {}
+    assert list(found) == [None] * 3 and found.valley is None and found.found == {}
     assert f"{k - 1} learning rates gave {max(k - 16, 0)} points" in found.note
     printed = capsys.readouterr().out
     assert said.format(k - 1) in printed and found.note in printed
@@ -386,8 +386,8 @@ class Flat:
 def test_a_flat_curve_suggests_nothing(learn, value, capsys):
     learn.loss_func = Flat(value)
     found = learn.lr_find(num_it=30)
-    assert len(found.losses) == 30 and list(found) == [None] * 4
-    assert "No suggestion: the curve is flat." in capsys.readouterr().out
+    assert len(found.losses) == 30 and list(found) == [None] * 3
+    assert "No suggestion: the curve is flat. For a linear head try 0.003" in capsys.readouterr().out
     assert found._repr_png_()[0].startswith(b"\x89PNG")
 
 
@@ -426,6 +426,7 @@ def test_pure_noise_is_said_to_be_noise(learn, capsys):
     learn.loss_func = lambda logits, targets: (0 * logits).sum() + next(numbers)
     found = learn.lr_find()
     assert found.note.startswith("The curve is noise") and found.note in capsys.readouterr().out
+    assert "For a linear head try 0.003" in found.note
     assert None not in list(found)
 
 
@@ -453,6 +454,19 @@ def test_a_suggestion_that_is_no_learning_rate_is_named(learn, answer):
         return answer
     with pytest.raises(ValueError, match="The suggestion function mine must return a number above 0"):
         learn.lr_find(num_it=40, suggest_funcs=mine)
+
+
+def test_by_default_valley_comes_first_and_steep_is_not_asked(learn):
+    found = learn.lr_find(num_it=40)
+    assert list(found.suggestions) == ["valley", "slide", "minimum"] and next(iter(found)) == found.valley
+
+
+def test_the_plot_marks_the_suggestion_to_believe(learn):
+    for functions, starred in (((steep, valley), ["valley"]), ((minimum, steep), [])):
+        figure = plt.figure()
+        learn.lr_find(num_it=40, suggest_funcs=functions).plot(figure.subplots())
+        lines = figure.axes[0].lines[1:]
+        assert [line.get_label().split()[0] for line in lines if line.get_marker() == "*"] == starred
 
 
 def test_valley_that_was_not_asked_is_said(learn):
@@ -536,7 +550,7 @@ def test_it_unpacks_into_floats_in_the_order_asked(learn):
     assert type(lr_min) is type(lr_steep) is float
     assert (lr_min, lr_steep) == (lr_min_again, lr_steep_again)
     found = learn.lr_find(num_it=40)
-    assert list(found.suggestions) == ["minimum", "steep", "valley", "slide"]
+    assert list(found.suggestions) == ["valley", "slide", "minimum"]
     lr_valley, = learn.lr_find(suggest_funcs=valley, num_it=40)
     assert lr_valley == found.suggestions["valley"]
 
