@@ -32,8 +32,7 @@ setup(
     # The notebooks travel as transfer_lessons/lessons, so `transfer-lessons lessons` can copy them.
     packages=["transfer_lessons", "transfer_lessons.lessons"],
     package_dir={"transfer_lessons.lessons": "nbs"},
-    package_data={"transfer_lessons": ["*.json", "scrubber.js", "py.typed",
-                                       "*.pyi"],
+    package_data={"transfer_lessons": ["*.json", "scrubber.js", "py.typed", "*.pyi"],
                   "transfer_lessons.lessons": ["*.ipynb"]},
     entry_points={"console_scripts": settings["console_scripts"].split(),
                   "nbdev": ["transfer_lessons=transfer_lessons._modidx:d"]},
