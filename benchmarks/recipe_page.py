@@ -112,7 +112,7 @@ def both_errors(content: dict, per_class: int | None) -> str:
     parts = []
     for data, name in NAMES.items():
         rows = [of_cell(content, recipe, data, per_class) for recipe in ("ours", "fastai")]
-        if all(rows):
+        if all(rows) and rows[0]["error"]["n"] == rows[1]["error"]["n"]:
             ours, theirs = (f"{100 * row['error']['mean']:.0f} %" for row in rows)
             parts.append(f"{ours} against {theirs} on {name}")
     return listed(parts) if parts else ""
@@ -156,7 +156,7 @@ def sentences(content: dict) -> list[str]:
         paragraphs.append("Against a head alone that has converged, which takes "
                           f"{1 / judged['times_as_long']:.2g} times the time, it is "
                           f"{difference_words(judged)}.")
-    rows = content["variants"]
+    rows = [row for row in content["variants"] if row["verdict"] != "not run often enough"]
     if rows:
         nothing = [row for row in rows if row["verdict"] == "gained nothing"]
         paragraphs.append(f"Of {len(rows)} variants of head, learning rates, layers, batches and "

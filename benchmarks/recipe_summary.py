@@ -114,7 +114,7 @@ def references(recipe: str) -> list[str]:
 
 def verdict(found: dict | None) -> str:
     """What an interval of differences says about the first recipe."""
-    if found is None or found["low"] is None:
+    if found is None or found["n"] < 3:  # two values alone have an interval that says nothing
         return "not run often enough"
     if found["high"] < 0:
         return "gained"

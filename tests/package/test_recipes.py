@@ -102,7 +102,7 @@ def test_the_summary_is_what_a_hand_computes():
     # Two seeds: -0.1, -0.2, -0.3, -0.2; standard deviation 0.0816, 3.182 * 0.0816 / 2 = 0.1299.
     assert overall["chosen on"]["interval_over"] == "runs"
     assert (overall["chosen on"]["low"], overall["chosen on"]["high"]) == (-0.3299, -0.0701)
-    assert overall["judged on"]["n"] == 2 and overall["judged on"]["verdict"] == "gained nothing"
+    assert overall["judged on"]["n"] == 2 and overall["judged on"]["verdict"] == "not run often enough"
 
 
 def test_students_t_is_that_of_scipy():
