@@ -193,6 +193,7 @@ def learner_of(key: Key) -> PrecomputedLearner:
     """A new head on the activations of a split, as `precompute` makes it; the body ran before."""
     images = loaders_at(key)
     hidden = HEADS.get(key.head)
+    body_of(key.body)  # made now, or before: the head's random numbers are the same
     torch.manual_seed(key.seed)
     model = network(key.body, hidden, images.c)
     frozen, trained = split(model, images.valid)
