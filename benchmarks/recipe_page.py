@@ -182,8 +182,8 @@ def section(content: dict | None) -> str:
 def lesson_data(content: dict) -> str:
     """What lesson 10 needs: errors and seconds of every run, and how each variant ended."""
     columns = ("recipe", "data", "per_class", "seed", "error", "seconds")
-    variants = [{name: row[name] for name in ("recipe", "against", "mean", "low", "high", "verdict")}
-                for row in content["variants"]]
+    told = ("recipe", "against", "mean", "low", "high", "verdict")
+    variants = [{name: row[name] for name in told} for row in content["variants"]]
     facts = {"command": content["command"], "date": content["machine"]["date"],
              "cpu": content["machine"]["cpu"], "versions": content["versions"],
              "chosen_on": content["chosen_on"], "judged_on": content["judged_on"]}
