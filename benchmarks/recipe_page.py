@@ -159,11 +159,10 @@ def sentences(content: dict) -> list[str]:
                           f"{difference_words(judged)}.")
     rows = [row for row in content["variants"] if row["verdict"] != "not run often enough"]
     if rows:
-        nothing = [row for row in rows if row["verdict"] == "gained nothing"]
-        paragraphs.append(f"Of {len(rows)} variants of head, learning rates, layers, batches and "
-                          f"regularisation, {len(nothing)} gained nothing that "
-                          f"{len(content['runs']):,} runs could tell from chance: [the table]"
-                          "(../benchmarks/results/recipes.md) lists them.")
+        told = sum(row["verdict"] != "gained nothing" for row in rows)
+        paragraphs.append(f"Of {len(rows)} variants, one change each, {told or 'none'} could be "
+                          "told from chance: [the table](../benchmarks/results/recipes.md) lists "
+                          "them all.")
     return [paragraphs[0], *([" ".join(paragraphs[1:])] if len(paragraphs) > 1 else [])]
 
 
