@@ -142,7 +142,7 @@ def sentences(content: dict) -> list[str]:
     few, whole = both_errors(content, 8), both_errors(content, None)
     if not few:
         return []
-    seeds = len({row["seed"] for row in content["runs"] if row["recipe"] == "ours"})
+    seeds = len(content["chosen_on"]) + len(content["judged_on"])
     told = (f"Mean test errors of `fine_tune(4)` here and in fastai, over {seeds} splits, with the "
             f"same images, pretrained body and epochs: with eight images per class {few}"
             f"{f'; with all of them {whole}' if whole else ''}.")

@@ -37,6 +37,7 @@ class Collection(NamedTuple):
     images: list[Image.Image]
     labels: list[str]
     digests: list[bytes]
+    bs: int  # batch size where there are images enough
 
 
 def read_icons() -> tuple[list[Image.Image], list[str]]:
@@ -75,7 +76,8 @@ if QUICK:
 def collection(name: str) -> Collection:
     """Read a data set; a process holds one at a time."""
     images, labels = READERS[name]()
-    return Collection(images, labels, [content_digest(image) for image in images])
+    bs = 16 if name == "icons" else 32  # icons() takes batches of 16 too
+    return Collection(images, labels, [content_digest(image) for image in images], bs)
 
 
 class Split(NamedTuple):
@@ -147,7 +149,7 @@ class Task:
     def bs(self) -> int:
         """Batch size: a handful of images needs small batches to make any steps."""
         n_train = len(self.split.train)
-        return min(16, n_train) if n_train < 128 else 32
+        return min(16, n_train) if n_train < 128 else self.data.bs
 
     def _images(self, indices: Sequence[int]) -> tuple[list[Image.Image], list[str]]:
         return [self.data.images[i] for i in indices], [self.data.labels[i] for i in indices]

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from measure import QUICK, RESULTS, machine, versions
 from recipe_list import MAIN, RECIPES, VARIANTS
-from recipe_summary import print_summary, summary
+from recipe_summary import REFERENCES, print_summary, summary
 from recipe_tasks import SIZES, Task, make_task, seed_everything
 from sides import PHOTOGRAPHS
 from torch import Tensor, nn
@@ -32,9 +32,10 @@ COMMAND = "make recipes"
 LINES = RESULTS / "recipes.jsonl" if QUICK else Path(__file__).parents[1] / "runs/recipes.jsonl"
 CHOOSING: tuple[int, ...] = (0, 1)
 JUDGING: tuple[int, ...] = (2, 3, 4)  # defaults are chosen on the first seeds alone
+MORE_OF_ICONS = tuple(range(5, 10))  # the default data set, where a gain is small: seeds as well
 VARIED_ON = [("icons", 8), ("solar", 32), ("flowers", 32), ("icons", None)]
 if QUICK:
-    CHOOSING, JUDGING, VARIED_ON = (0,), (), [("icons", 5)]
+    CHOOSING, JUDGING, MORE_OF_ICONS, VARIED_ON = (0,), (), (), [("icons", 5)]
 
 
 class Run(NamedTuple):
@@ -50,6 +51,8 @@ def wanted_runs() -> list[Run]:
     runs = [Run(recipe, data, per_class, seed) for seed in (*CHOOSING, *JUDGING)
             for data, sizes in SIZES.items() for per_class in sizes for recipe in MAIN]
     runs.sort(key=lambda run: run.per_class or 10**6)
+    runs += [Run(recipe, "icons", None, seed) for seed in MORE_OF_ICONS
+             for recipe in ("ours", *REFERENCES)]
     return runs + [Run(recipe, *cell, seed) for cell in VARIED_ON for recipe in VARIANTS
                    for seed in CHOOSING]
 
