@@ -128,7 +128,7 @@ def summary(rows: Iterable[dict], chosen_on: Sequence[int], judged_on: Sequence[
     overall = []
     for recipe in MAIN:
         for other in references(recipe):
-            for name, seeds in (("all", None), ("chosen on", chosen_on), ("judged on", judged_on)):
+            for name, seeds in (("all", (*chosen_on, *judged_on)), ("chosen on", chosen_on), ("judged on", judged_on)):
                 found = compare(runs, recipe, other, seeds)
                 if found:
                     overall.append({"which": name, **found, "verdict": verdict(found)})
