@@ -126,9 +126,10 @@ def summary(rows: Iterable[dict], chosen_on: Sequence[int], judged_on: Sequence[
     runs = Runs(rows)
     cells = [describe_cell(runs, recipe, cell) for recipe in RECIPES for cell in runs.cells(recipe)]
     overall = []
+    which = (("all", (*chosen_on, *judged_on)), ("chosen on", chosen_on), ("judged on", judged_on))
     for recipe in MAIN:
         for other in references(recipe):
-            for name, seeds in (("all", (*chosen_on, *judged_on)), ("chosen on", chosen_on), ("judged on", judged_on)):
+            for name, seeds in which:
                 found = compare(runs, recipe, other, seeds)
                 if found:
                     overall.append({"which": name, **found, "verdict": verdict(found)})
