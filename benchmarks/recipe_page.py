@@ -78,7 +78,8 @@ def difference_lines(rows: Iterable[dict]) -> list[str]:
 def overall_lines(content: dict) -> list[str]:
     chosen, judged = (", ".join(map(str, content[name])) for name in ("chosen_on", "judged_on"))
     return ["## Over all of them", "",
-            f"Defaults were chosen on seeds {chosen} and are judged on seeds {judged}. Cells of a "
+            f"Variants were compared on seeds {chosen} alone; {judged} are the seeds to judge on. "
+            "The constants of `fine_tune` come from other splits of the same images. Cells of a "
             "seed share images, so the interval is one over seeds, each with its mean over cells; "
             "where there are only two seeds it is one over single runs.", "",
             *difference_lines(content["overall"]), ""]
@@ -103,20 +104,16 @@ def of_cell(content: dict, recipe: str, data: str, per_class: int | None) -> dic
     return None
 
 
-def listed(parts: list[str]) -> str:
-    """Parts of a sentence with commas and a last "and"."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def both_errors(content: dict, per_class: int | None) -> str:
-    """Such as "20 % against 31 % on icons and 8 % against 12 % on flowers"."""
+    """Such as "20 % against 31 % on icons , ...", with the paired difference."""
     parts = []
     for data, name in NAMES.items():
         rows = [of_cell(content, recipe, data, per_class) for recipe in ("ours", "fastai")]
         if all(rows) and rows[0]["error"]["n"] == rows[1]["error"]["n"]:
             ours, theirs = (f"{100 * row['error']['mean']:.0f} %" for row in rows)
-            parts.append(f"{ours} against {theirs} on {name}")
-    return listed(parts) if parts else ""
+            found = next(d for d in rows[0]["differences"] if d["against"] == "fastai")
+            parts.append(f"{ours} against {theirs} on {name}, {difference_words(found)}")
+    return "; ".join(parts)
 
 
 def overall(content: dict, recipe: str, other: str, which: str = "judged on") -> dict | None:
@@ -145,7 +142,7 @@ def sentences(content: dict) -> list[str]:
     seeds = len(content["chosen_on"]) + len(content["judged_on"])
     told = (f"Mean test errors of `fine_tune(4)` here and in fastai, over {seeds} splits, with the "
             f"same images, pretrained body and epochs: with eight images per class {few}"
-            f"{f'; with all of them {whole}' if whole else ''}.")
+            f"{f'. With all of them {whole}' if whole else ''}.")
     judged = overall(content, "ours", "fastai")
     if judged and judged["low"] is not None:
         told += (f" On the seeds that chose nothing, over {judged['cells']} pairs of data set "
