@@ -11,7 +11,7 @@ import torch
 
 __all__ = ['ImageDataLoaders']
 
-def _train_valid_masks(sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None, valid_pct: float, seed: int, near_copies: bool) -> tuple[list[bool], list[bool]]:
+def _train_valid_masks(sources: Sequence[ImageSource], digests: Sequence[bytes], labels: Sequence[str], is_valid: Sequence[bool] | None, valid_pct: float, seed: int, near_copies: bool) -> tuple[list[bool], list[bool]]:
     """For each image, whether it is trained on and whether it is for validation; never both."""
 
 def _near_groups(sources: Sequence[ImageSource]) -> list[int]:
@@ -40,6 +40,8 @@ class ImageDataLoaders:
         near_copies: keep images that look nearly the same on one side of the split
         max_memory: bytes for decoded images, which are read once and kept; 0 reads them in every
             epoch, and None takes a quarter of what is free
+        marks: file of `Marks`, which relabels or removes single images; the others stay where the
+            split puts them without it
     """
     size: int
     bs: int
@@ -50,7 +52,7 @@ class ImageDataLoaders:
     valid: ImageLoader
     vocab: list[str]
 
-    def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None=None, *, vocab: Sequence[str] | None=None, size: int=128, bs: int=64, valid_pct: float=0.2, seed: int=42, augment: bool | dict=True, presize: float=1.25, num_workers: int | None=None, device: str | torch.device | None=None, near_copies: bool=False, max_memory: float | None=None):
+    def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None=None, *, vocab: Sequence[str] | None=None, size: int=128, bs: int=64, valid_pct: float=0.2, seed: int=42, augment: bool | dict=True, presize: float=1.25, num_workers: int | None=None, device: str | torch.device | None=None, near_copies: bool=False, max_memory: float | None=None, marks: str | os.PathLike | None=None):
         ...
 
     @property
