@@ -2,7 +2,7 @@
 
     ranks.py FOLDER
 
-Each check appends what it found to a dictionary, and the first rank writes it to FOLDER/found.json.
+Each rank writes what it found to "FOLDER/rank N.json".
 """
 import copy
 import hashlib
@@ -19,7 +19,11 @@ from torch.nn.parallel import DistributedDataParallel
 from transfer_lessons.core import Progress
 from transfer_lessons.datasets import draw_icons
 from transfer_lessons.distributed import (
-    SilentProgress, average_gradients, distribute, start_accelerator)
+    SilentProgress,
+    average_gradients,
+    distribute,
+    start_accelerator,
+)
 from transfer_lessons.global_batchnorm import global_batchnorm
 from transfer_lessons.learner import Learner
 from transfer_lessons.loaders import ImageDataLoaders
@@ -32,10 +36,9 @@ N_STEPS = 20
 def learner(folder, bs=16, dropout=0.0, augment=True) -> Learner:
     """A small learner of three classes of icons, the same in every process."""
     images, labels = draw_icons(32)
-    chosen = [i for i, label in enumerate(labels) if label in ("animal", "food", "flags")][:170]
-    if len({labels[i] for i in chosen}) < 3:
-        kinds = sorted(set(labels))[:3]
-        chosen = [i for kind in kinds for i in [j for j, label in enumerate(labels) if label == kind][:60]]
+    chosen: list[int] = []
+    for name in sorted(set(labels))[:3]:
+        chosen += [i for i, label in enumerate(labels) if label == name][:50]
     dls = ImageDataLoaders([images[i] for i in chosen], [labels[i] for i in chosen], size=24, bs=bs,
                            augment=augment, device="cpu")
     torch.manual_seed(1)
@@ -83,7 +86,8 @@ def compare_batchnorm(accelerator, make, shape) -> dict[str, float]:
 def compare_with_ddp(accelerator) -> float:
     """Largest difference of our mean gradients to those of PyTorch's own wrapper."""
     torch.manual_seed(4)
-    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3))
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                          nn.Linear(5, 3))
     theirs = DistributedDataParallel(copy.deepcopy(model))
     torch.manual_seed(10 + accelerator.process_index)
     xb, yb = torch.randn(4, 3, 8, 8), torch.randint(3, (4,))
@@ -105,15 +109,20 @@ class StopAtSecondEpoch(Progress):
             raise Stop
 
 
-def begin_and_stop(folder, accelerator) -> int:
-    """Train one of three epochs, saving a checkpoint."""
-    learn = distribute(learner(folder), accelerator)
+def stopped(learn, name) -> int:
+    """Train one of three epochs, with a checkpoint of this name; returns the number of steps."""
     learn.progress_type = StopAtSecondEpoch
     try:
-        learn.fit_one_cycle(3, 1e-2, checkpoint="stopped")
+        learn.fit_one_cycle(3, 1e-2, checkpoint=name)
     except Stop:
         return len(learn.recorder.losses)
     raise AssertionError("it was not stopped")
+
+
+def begin_and_stop(folder, accelerator) -> int:
+    """Two ranks begin; one process will go on."""
+    learn = distribute(learner(folder), accelerator)
+    return stopped(learn, "two")
 
 
 def go_on(folder, accelerator) -> list[float]:
@@ -176,17 +185,15 @@ def main(folder: Path) -> None:
     found["losses"] = steps(learn)
     found["logits"] = learn.get_logits()[0].tolist()
     found["training logits"] = len(learn.get_logits(learn.dls.train)[0])
-    found["own images"] = len(next(iter(learn.dls.train))[1])
     found["found"] = learn.lr_find(num_it=20).losses
+    found["own images"] = len(next(iter(learn.dls.train))[1])
     for name, make, shape in [("2d", nn.BatchNorm2d, (3, 5, 4)), ("1d", nn.BatchNorm1d, (6,)),
-                              ("timm", lambda n: BatchNormAct2d(n), (3, 5, 4)),
+                              ("timm", BatchNormAct2d, (3, 5, 4)),
                               ("mean of all", lambda n: nn.BatchNorm2d(n, momentum=None), (3, 2, 2))]:
         found[f"batchnorm {name}"] = compare_batchnorm(accelerator, make, shape)
     found["ddp"] = compare_with_ddp(accelerator)
     found["begun"] = begin_and_stop(folder, accelerator)
     found["gone on"] = go_on(folder, accelerator)
-    cached = learner(folder)
-    cached.freeze = None
     for name, augment, views in (("augmented", True, 2), ("plain", False, None)):
         one = distribute(learner(folder, augment=augment), accelerator)
         one.freeze()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['average_gradients', 'SilentProgress', 'DistributedLearner', 'distribute', 'start_accelerator', 'run', 'main']
 
-# %% ../nbs/18_many_gpus.ipynb #cf048f6a
+# %% ../nbs/18_many_gpus.ipynb #81f48594
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,7 @@ from .step_guard import by_type, copy_back, joined
 if TYPE_CHECKING:  # the extra [many]
     from accelerate import Accelerator
 
-# %% ../nbs/18_many_gpus.ipynb #08cc69ae
+# %% ../nbs/18_many_gpus.ipynb #6697eb41
 def average_gradients(model: nn.Module, accelerator: "Accelerator") -> None:
     """Replace each gradient by its mean over all ranks.
 
@@ -28,7 +28,7 @@ def average_gradients(model: nn.Module, accelerator: "Accelerator") -> None:
     for group in by_type(gradients):
         copy_back(group, accelerator.reduce(joined(group), "mean"))
 
-# %% ../nbs/18_many_gpus.ipynb #c33fb92a
+# %% ../nbs/18_many_gpus.ipynb #eea9e88f
 import contextlib
 import copy
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ from .learner import Learner
 from .sharding import (
     ShardedLoader, copy_from_first_rank, part_of_each_batch)
 
-# %% ../nbs/18_many_gpus.ipynb #a1454aac
+# %% ../nbs/18_many_gpus.ipynb #ae7be8cc
 class SilentProgress(Progress):
     """Shows nothing: the first rank's display is enough."""
     def row(self, row: NamedTuple) -> None:
@@ -105,11 +105,11 @@ def _random_numbers_of(accelerator: "Accelerator") -> Iterator[None]:
         torch.manual_seed(seed + accelerator.process_index)
         yield
 
-# %% ../nbs/18_many_gpus.ipynb #9464e342
+# %% ../nbs/18_many_gpus.ipynb #56bdaed8
 from .arguments import check_type
 from .data import ImageLoader
 
-# %% ../nbs/18_many_gpus.ipynb #73e3f2a3
+# %% ../nbs/18_many_gpus.ipynb #7107c8e5
 def distribute(learn: Learner, accelerator: "Accelerator | None" = None) -> DistributedLearner:
     """Make a learner that trains on all devices together; call it in every process.
 
@@ -155,7 +155,7 @@ def start_accelerator(device: torch.device | str | None = None) -> "Accelerator"
     wants_cpu = device is not None and torch.device(device).type == "cpu"
     return Accelerator(cpu=wants_cpu)
 
-# %% ../nbs/18_many_gpus.ipynb #0e66f018
+# %% ../nbs/18_many_gpus.ipynb #dfb6af5d
 import os
 from pathlib import Path
 
@@ -163,7 +163,7 @@ from fastcore.basics import patch
 
 from .sharding import all_or_none
 
-# %% ../nbs/18_many_gpus.ipynb #cef527cd
+# %% ../nbs/18_many_gpus.ipynb #4306c056
 @patch
 def fit(self: DistributedLearner, *args: Any, **options: Any) -> None:
     """Train as `Learner.fit` does, on every rank from the weights of the first one."""
@@ -209,14 +209,14 @@ def save(self: DistributedLearner, name: str | os.PathLike, epoch: int | None = 
     """
     return all_or_none(self.accelerator, lambda: Learner.save(self, name, epoch), only_first=True)
 
-# %% ../nbs/18_many_gpus.ipynb #0f397b19
+# %% ../nbs/18_many_gpus.ipynb #83da72cb
 from .arguments import as_path, check_count
 from .datasets import cache_folder
 from .frozen_body import FrozenBody, split_frozen
 from .precompute import PrecomputedLearner
 from .sharding import cache_in_shards
 
-# %% ../nbs/18_many_gpus.ipynb #d1d09f01
+# %% ../nbs/18_many_gpus.ipynb #e735ab1f
 @patch
 def precompute(self: DistributedLearner, views: int | None = None, max_memory: int = 0,
                folder: str | os.PathLike | None = None) -> PrecomputedLearner:
@@ -249,7 +249,7 @@ def precompute(self: DistributedLearner, views: int | None = None, max_memory: i
         cached.progress_type = SilentProgress
     return cached
 
-# %% ../nbs/18_many_gpus.ipynb #c6dddc36
+# %% ../nbs/18_many_gpus.ipynb #50ea2126
 import argparse
 import io
 import sys
@@ -261,7 +261,7 @@ from .datasets import icons
 from .learner import vision_learner
 from .loaders import ImageDataLoaders
 
-# %% ../nbs/18_many_gpus.ipynb #e58946fa
+# %% ../nbs/18_many_gpus.ipynb #fb92a43e
 def run(given: argparse.Namespace, accelerator: "Accelerator") -> None:
     """Fine-tune on all ranks, say how well, and save the model."""
     device = "cpu" if accelerator.device.type == "cpu" else accelerator.device
