@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['average_gradients', 'SilentProgress', 'DistributedLearner', 'distribute', 'start_accelerator', 'run', 'main']
 
-# %% ../nbs/18_many_gpus.ipynb #81f48594
+# %% ../nbs/18_many_gpus.ipynb #853c0c37
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,7 @@ from .step_guard import by_type, copy_back, joined
 if TYPE_CHECKING:  # the extra [many]
     from accelerate import Accelerator
 
-# %% ../nbs/18_many_gpus.ipynb #6697eb41
+# %% ../nbs/18_many_gpus.ipynb #ade0adb4
 def average_gradients(model: nn.Module, accelerator: "Accelerator") -> None:
     """Replace each gradient by its mean over all ranks.
 
@@ -28,7 +28,7 @@ def average_gradients(model: nn.Module, accelerator: "Accelerator") -> None:
     for group in by_type(gradients):
         copy_back(group, accelerator.reduce(joined(group), "mean"))
 
-# %% ../nbs/18_many_gpus.ipynb #eea9e88f
+# %% ../nbs/18_many_gpus.ipynb #99701712
 import contextlib
 import copy
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ from .learner import Learner
 from .sharding import (
     ShardedLoader, copy_from_first_rank, part_of_each_batch)
 
-# %% ../nbs/18_many_gpus.ipynb #ae7be8cc
+# %% ../nbs/18_many_gpus.ipynb #8d093cd2
 class SilentProgress(Progress):
     """Shows nothing: the first rank's display is enough."""
     def row(self, row: NamedTuple) -> None:
@@ -64,11 +64,11 @@ class DistributedLearner(Learner):
         self.accelerator = accelerator
         self.whole = whole
         self.dls = copy.copy(whole.dls)
-        part = part_of_each_batch(accelerator.process_index, accelerator.num_processes)
-        self.dls.train = ShardedLoader(whole.dls.train, part)
+        self.part = part_of_each_batch(accelerator.process_index, accelerator.num_processes)
+        self.dls.train = ShardedLoader(whole.dls.train, self.part)
         if not accelerator.is_main_process:
             self.progress_type = SilentProgress
-        self.valid_shard = ShardedLoader(whole.dls.valid, part)
+        self.valid_shard = ShardedLoader(whole.dls.valid, self.part)
         copy_from_first_rank(self.model)
 
     def train_step(self, xb: Tensor, yb: Tensor) -> Tensor:
@@ -105,11 +105,11 @@ def _random_numbers_of(accelerator: "Accelerator") -> Iterator[None]:
         torch.manual_seed(seed + accelerator.process_index)
         yield
 
-# %% ../nbs/18_many_gpus.ipynb #56bdaed8
+# %% ../nbs/18_many_gpus.ipynb #021c4ad5
 from .arguments import check_type
 from .data import ImageLoader
 
-# %% ../nbs/18_many_gpus.ipynb #7107c8e5
+# %% ../nbs/18_many_gpus.ipynb #bc786ef6
 def distribute(learn: Learner, accelerator: "Accelerator | None" = None) -> DistributedLearner:
     """Make a learner that trains on all devices together; call it in every process.
 
@@ -155,7 +155,7 @@ def start_accelerator(device: torch.device | str | None = None) -> "Accelerator"
     wants_cpu = device is not None and torch.device(device).type == "cpu"
     return Accelerator(cpu=wants_cpu)
 
-# %% ../nbs/18_many_gpus.ipynb #dfb6af5d
+# %% ../nbs/18_many_gpus.ipynb #069c57c5
 import os
 from pathlib import Path
 
@@ -163,7 +163,7 @@ from fastcore.basics import patch
 
 from .sharding import all_or_none
 
-# %% ../nbs/18_many_gpus.ipynb #4306c056
+# %% ../nbs/18_many_gpus.ipynb #994db1a3
 @patch
 def fit(self: DistributedLearner, *args: Any, **options: Any) -> None:
     """Train as `Learner.fit` does, on every rank from the weights of the first one."""
@@ -185,7 +185,7 @@ def get_logits(self: DistributedLearner, dl: Any = None) -> tuple[Tensor, Any]:
     if dl is self.whole.dls.valid:
         shard = self.valid_shard  # keeps the processes that read
     elif type(dl) is ImageLoader:
-        shard = ShardedLoader(dl, self.dls.train.part)
+        shard = ShardedLoader(dl, self.part)
     logits, targets = Learner.get_logits(self, shard)
     rows = shard.rows_in_order()
     n_images = len(dl.dataset)
@@ -209,14 +209,14 @@ def save(self: DistributedLearner, name: str | os.PathLike, epoch: int | None = 
     """
     return all_or_none(self.accelerator, lambda: Learner.save(self, name, epoch), only_first=True)
 
-# %% ../nbs/18_many_gpus.ipynb #83da72cb
+# %% ../nbs/18_many_gpus.ipynb #5cd1cbaf
 from .arguments import as_path, check_count
 from .datasets import cache_folder
 from .frozen_body import FrozenBody, split_frozen
 from .precompute import PrecomputedLearner
 from .sharding import cache_in_shards
 
-# %% ../nbs/18_many_gpus.ipynb #e735ab1f
+# %% ../nbs/18_many_gpus.ipynb #a0199687
 @patch
 def precompute(self: DistributedLearner, views: int | None = None, max_memory: int = 0,
                folder: str | os.PathLike | None = None) -> PrecomputedLearner:
@@ -249,7 +249,7 @@ def precompute(self: DistributedLearner, views: int | None = None, max_memory: i
         cached.progress_type = SilentProgress
     return cached
 
-# %% ../nbs/18_many_gpus.ipynb #50ea2126
+# %% ../nbs/18_many_gpus.ipynb #f5c8db8f
 import argparse
 import io
 import sys
@@ -261,7 +261,7 @@ from .datasets import icons
 from .learner import vision_learner
 from .loaders import ImageDataLoaders
 
-# %% ../nbs/18_many_gpus.ipynb #fb92a43e
+# %% ../nbs/18_many_gpus.ipynb #f77ecc74
 def run(given: argparse.Namespace, accelerator: "Accelerator") -> None:
     """Fine-tune on all ranks, say how well, and save the model."""
     device = "cpu" if accelerator.device.type == "cpu" else accelerator.device

@@ -48,6 +48,7 @@ class DistributedLearner(Learner):
     accelerator: 'Accelerator'
     whole: Learner
     dls: Any
+    part: Part
     valid_shard: ShardedLoader
     progress_type: Any
 

@@ -23,7 +23,7 @@ class _Gather(torch.autograd.Function):
         return accelerator.gather(x[None].contiguous())
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         total = ctx.accelerator.reduce(gradient.contiguous(), "sum")
         return total[ctx.accelerator.process_index], None
 
@@ -74,12 +74,15 @@ def _forward(layer: _BatchNorm, accelerator: "Accelerator", x: Tensor) -> Tensor
 @torch.no_grad()
 def _update_statistics(layer: _BatchNorm, mean: Tensor, variance: Tensor, n_values: int) -> None:
     """Move a layer's running mean and variance as PyTorch does."""
-    layer.num_batches_tracked.add_(1)
+    count, running_mean, running_var = (
+        layer.num_batches_tracked, layer.running_mean, layer.running_var)
+    assert count is not None and running_mean is not None and running_var is not None
+    count.add_(1)
     rate = layer.momentum
     if rate is None:  # the mean of all batches so far
-        rate = 1 / int(layer.num_batches_tracked)
-    layer.running_mean.lerp_(mean, rate)
-    layer.running_var.lerp_(variance * n_values / max(1, n_values - 1), rate)
+        rate = 1 / int(count)
+    running_mean.lerp_(mean, rate)
+    running_var.lerp_(variance * n_values / max(1, n_values - 1), rate)
 
 @contextlib.contextmanager
 def global_batchnorm(model: nn.Module, accelerator: "Accelerator") -> Iterator[None]:
@@ -94,7 +97,7 @@ def global_batchnorm(model: nn.Module, accelerator: "Accelerator") -> Iterator[N
         layers = [layer for layer in model.modules()
                   if isinstance(layer, _BatchNorm) and layer.training]
     for layer in layers:
-        layer.forward = partial(_forward, layer, accelerator)
+        layer.forward = partial(_forward, layer, accelerator)  # type: ignore[method-assign]
     try:
         yield
     finally:
