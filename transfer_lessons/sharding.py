@@ -224,6 +224,7 @@ def cache_in_shards(body: FrozenBody, dl: ImageLoader, views: int, seed: int, fo
         views: augmented views of each image
         seed: of the augmentation
         folder: where the file goes; every rank must see it
+        accelerator: Accelerate's, which knows the ranks
 
     Returns:
         the file that `Learner.precompute` looks for: rank by rank the same activations, in order
