@@ -80,29 +80,30 @@ class ImageCleaner(Explorer):
         self.controls["page"].value = 1
         self.controls["page"].max = self._n_pages(change["new"])
 
-    def paint(self, target: int, page: int) -> tuple[Image.Image, str]:
-        """Five images, each with its class, what it was predicted as, and its mark."""
-        self.on_page = self._of_class(target)[PER_PAGE * (page - 1):PER_PAGE * page]
-        found = self._found()
-        self._fill_menus(found)
-        tiles = [(self.interp.dataset[i][0], self._caption(place, i, found[place]),
-                  (144 * place + 4, 84, 136, 136)) for place, i in enumerate(self.on_page)]
-        n_marked = sum(mark is not None for mark in found)
-        sentence = (f"Page {page} of {self._n_pages(target)}: {len(tiles)} images, largest loss "
-                    f"first; {n_marked} of them marked.")
-        sheet = tile_sheet(self.canvas.get_width_height(), tiles, 12)
-        pen = ImageDraw.Draw(sheet)
-        for place, mark in enumerate(found):
-            if mark is not None:
-                left = 144 * place + 4
-                pen.rectangle((left - 2, 82, left + 138, 222), outline="#d55e00", width=4)
-        problem = f"The mark was not saved: {self.problem} " if self.problem else ""
-        return sheet, problem + sentence
-
 # %% ../nbs/u15c_cleaner.ipynb #78cb7fea
 from fastcore.basics import patch
 
 # %% ../nbs/u15c_cleaner.ipynb #f66965bf
+@patch
+def paint(self: ImageCleaner, target: int, page: int) -> tuple[Image.Image, str]:
+    """Five images, each with its class, what it was predicted as, and its mark."""
+    self.on_page = self._of_class(target)[PER_PAGE * (page - 1):PER_PAGE * page]
+    found = self._found()
+    self._fill_menus(found)
+    tiles = [(self.interp.dataset[i][0], self._caption(place, i, found[place]),
+              (144 * place + 4, 84, 136, 136)) for place, i in enumerate(self.on_page)]
+    n_marked = sum(mark is not None for mark in found)
+    sentence = (f"Page {page} of {self._n_pages(target)}: {len(tiles)} images, largest loss "
+                f"first; {n_marked} of them marked.")
+    sheet = tile_sheet(self.canvas.get_width_height(), tiles, 12)
+    pen = ImageDraw.Draw(sheet)
+    for place, mark in enumerate(found):
+        if mark is not None:
+            left = 144 * place + 4
+            pen.rectangle((left - 2, 82, left + 138, 222), outline="#d55e00", width=4)
+    problem = f"The mark was not saved: {self.problem} " if self.problem else ""
+    return sheet, problem + sentence
+
 @patch
 def _found(self: ImageCleaner) -> list[Mark | None]:
     """The mark of each image of the page, as the file has it now."""
@@ -117,6 +118,7 @@ def _found(self: ImageCleaner) -> list[Mark | None]:
     sources = [self.interp.dataset.sources[i] for i in self.on_page]
     return [marks.get(content_digest(source).hex()) for source in sources]
 
+# %% ../nbs/u15c_cleaner.ipynb #09785fe3
 @patch
 def _fill_menus(self: ImageCleaner, found: list[Mark | None]) -> None:
     """Let the menus show the marks of the images above them."""

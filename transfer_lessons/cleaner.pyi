@@ -24,7 +24,7 @@ class ImageCleaner(Explorer):
     """
     figsize = (7.2, 2.3)
     file_format = 'jpeg'
-    places: list[int]
+    on_page: list[int]
     interp: Any
     marks: Marks
     order: Any

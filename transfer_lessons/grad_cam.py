@@ -45,6 +45,7 @@ def grad_cam(model: nn.Module, xb: Tensor, classes: Sequence[int] | None = None,
     weights = gradients.mean((2, 3), keepdim=True)  # [B, C, 1, 1]
     return (weights * features).sum(1).relu()
 
+# %% ../nbs/u15b_grad_cam.ipynb #6c3d04b3
 def _check_images(xb: Tensor) -> None:
     check_type("xb", xb, Tensor, "learn.dls.one_batch()[0]")
     if xb.ndim != 4 or not xb.is_floating_point() or not len(xb):

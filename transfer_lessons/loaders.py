@@ -49,6 +49,7 @@ def in_order(self: ImageLoader, vocab: Sequence[str] | None = None) -> ImageLoad
 import os
 from collections.abc import Mapping
 from itertools import compress
+from typing import Any
 
 import torch
 
@@ -64,9 +65,9 @@ from .labels import check_split, read_flags, read_sources
 from .marks import apply_marks
 
 # %% ../nbs/u2d_loaders.ipynb #df726adf
-def _train_valid_masks(sources: Sequence[ImageSource], digests: Sequence[bytes],
-                       labels: Sequence[str], is_valid: Sequence[bool] | None, valid_pct: float,
-                       seed: int, near_copies: bool) -> tuple[list[bool], list[bool]]:
+def _masks(sources: Sequence[ImageSource], digests: Sequence[bytes], labels: Sequence[str],
+           is_valid: Sequence[bool] | None, valid_pct: float, seed: int,
+           near_copies: bool) -> tuple[list[bool], list[bool]]:
     """For each image, whether it is trained on and whether it is for validation; never both."""
     warn_of_copies(sources, digests)
     groups = _near_groups(sources) if near_copies else None
@@ -97,6 +98,24 @@ def _check_augment(augment: bool | dict | None, size: int) -> dict | None:
     augment_batch(torch.zeros(1, 3, 2, 2), torch.Generator(), **options)  # refuses bad values
     return {"size": size, **options}
 
+# %% ../nbs/u2d_loaders.ipynb #0a43d56b
+def _sort_images(sources: Any, labels: Any, is_valid: Any, vocab: Any, valid_pct: float, seed: int,
+                 near_copies: bool, marks: Any) -> tuple[list, list[str], list[str], list, list]:
+    """Images, the class of each, all classes, and masks of those to train and to validate on."""
+    sources = read_sources("sources", sources)
+    labels = as_list("labels", labels)
+    names, classes = read_labels(sources, labels, vocab)
+    flags = None if is_valid is None else read_flags("is_valid", is_valid, sources)
+    digests = [content_digest(source) for source in sources]
+    in_train, in_valid = _masks(sources, digests, names, flags, valid_pct, seed, near_copies)
+    if marks is not None:
+        vocab = None if vocab is None else classes
+        labels, kept = apply_marks(marks, sources, labels, digests, vocab)
+        sources, labels, in_train, in_valid = (
+            list(compress(some, kept)) for some in (sources, labels, in_train, in_valid))
+        names, classes = read_labels(sources, labels, vocab)
+    return sources, names, classes, in_train, in_valid
+
 # %% ../nbs/u2d_loaders.ipynb #5c7f9e75
 class ImageDataLoaders:
     """A training and a validation loader over labelled images.
@@ -118,8 +137,7 @@ class ImageDataLoaders:
         near_copies: keep images that look nearly the same on one side of the split
         max_memory: bytes for decoded images, which are read once and kept; 0 reads them in every
             epoch, and None takes a quarter of what is free
-        marks: file of `Marks`, which relabels or removes single images; the others stay where the
-            split puts them without it
+        marks: file of `Marks` that relabels or removes single images, after the split
     """
     def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str],
                  is_valid: Sequence[bool] | None = None, *, vocab: Sequence[str] | None = None,
@@ -139,20 +157,9 @@ class ImageDataLoaders:
         if num_workers is None:
             num_workers = min(8, os.cpu_count() or 1) if self.device.type == "cuda" else 0
         check_count("num_workers", num_workers, 0, suggestion=0)
-        sources = read_sources("sources", sources)
-        labels = as_list("labels", labels)
-        vocab = None if vocab is None else read_vocab(vocab)
-        names, classes = read_labels(sources, labels, vocab)
-        flags = None if is_valid is None else read_flags("is_valid", is_valid, sources)
-        digests = [content_digest(source) for source in sources]
-        in_train, in_valid = _train_valid_masks(sources, digests, names, flags, valid_pct,
-                                                self.seed, near_copies)
-        if marks is not None:
-            labels, kept = apply_marks(marks, sources, labels, digests, vocab)
-            sources, labels, in_train, in_valid = (
-                list(compress(values, kept)) for values in (sources, labels, in_train, in_valid))
-            names, classes = read_labels(sources, labels, vocab)
-        self.vocab: list[str] = classes
+        self.vocab: list[str]
+        sources, names, self.vocab, in_train, in_valid = _sort_images(
+            sources, labels, is_valid, vocab, valid_pct, self.seed, near_copies, marks)
         def images(mask: list[bool], size: int) -> ImageDataset:
             chosen = [i for i, flag in enumerate(mask) if flag]
             targets = [self.vocab.index(names[i]) for i in chosen]
@@ -202,7 +209,6 @@ def show_batch(self: ImageDataLoaders, max_n: int = 8, nrows: int | None = None,
 # %% ../nbs/u2d_loaders.ipynb #3da1a989
 import inspect
 from pathlib import Path
-from typing import Any
 
 from .arguments import as_path, plain, shown
 from .folders import labels_from_folders

@@ -112,49 +112,58 @@ class Marks:
         """The mark of an image; None where it has none."""
         return read_marks(self.file).get(content_digest(source).hex())
 
-    def rename(self, old: str, new: str) -> None:
-        """Follow a class that got another name.
-
-        Args:
-            old: the name of the class in the marks
-            new: what it is called now
-        """
-        old_name = _class_name("old", old)
-        new_name = _class_name("new", new)
-        def change(marks: dict[str, Mark]) -> None:
-            for key, mark in marks.items():
-                if mark.label == old_name:
-                    marks[key] = mark._replace(label=new_name)
-        self._change(change)
-
-    def table(self) -> Table:
-        """All marks, as a table."""
-        return Table(read_marks(self.file).values())
-
-    def _set(self, source: ImageSource, mark: Mark | None) -> None:
-        key = content_digest(source).hex()
-        def change(marks: dict[str, Mark]) -> None:
-            marks.pop(key, None)
-            if mark is not None:
-                marks[key] = mark
-        self._change(change)
-
-    def _change(self, change: Callable[[dict[str, Mark]], None]) -> None:
-        """Read the marks, change them and write them, while all others wait."""
-        check_writable(self.file)
-        with locked(self.file, timeout=30.0):
-            marks = read_marks(self.file)
-            change(marks)
-            entries = {key: mark._asdict() for key, mark in marks.items()}
-            text = json.dumps({"format": FORMAT, "marks": entries}, indent=1)
-            write_atomically(self.file, text.encode())
-
 def _class_name(name: str, value: Any) -> str:
     """A class name as loaders read it, or `ValueError`."""
     given = plain(value)
     if not isinstance(given, str | int) or (isinstance(given, str) and not given.strip()):
         raise ValueError(f"{name} must be a class name; got {shown(value)}. Try {name}='cat'.")
     return read_vocab([given])[0]
+
+# %% ../nbs/u15_marks.ipynb #347ea074
+from fastcore.basics import patch
+
+# %% ../nbs/u15_marks.ipynb #5217106d
+@patch
+def table(self: Marks) -> Table:
+    """All marks, as a table."""
+    return Table(read_marks(self.file).values())
+
+@patch
+def rename(self: Marks, old: str, new: str) -> None:
+    """Follow a class that got another name.
+
+    Args:
+        old: the name of the class in the marks
+        new: what it is called now
+    """
+    old_name = _class_name("old", old)
+    new_name = _class_name("new", new)
+    def change(marks: dict[str, Mark]) -> None:
+        for key, mark in marks.items():
+            if mark.label == old_name:
+                marks[key] = mark._replace(label=new_name)
+    self._change(change)
+
+@patch
+def _set(self: Marks, source: ImageSource, mark: Mark | None) -> None:
+    """Give an image this mark, or none, in the file."""
+    key = content_digest(source).hex()
+    def change(marks: dict[str, Mark]) -> None:
+        marks.pop(key, None)
+        if mark is not None:
+            marks[key] = mark
+    self._change(change)
+
+@patch
+def _change(self: Marks, change: Callable[[dict[str, Mark]], None]) -> None:
+    """Read the marks, change them and write them, while all others wait."""
+    check_writable(self.file)
+    with locked(self.file, timeout=30.0):
+        marks = read_marks(self.file)
+        change(marks)
+        entries = {key: mark._asdict() for key, mark in marks.items()}
+        text = json.dumps({"format": FORMAT, "marks": entries}, indent=1)
+        write_atomically(self.file, text.encode())
 
 # %% ../nbs/u15_marks.ipynb #1fbc4371
 from collections.abc import Sequence
