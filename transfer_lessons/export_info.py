@@ -163,7 +163,7 @@ def _wrong_part(info: dict[str, Any]) -> str | None:
         "size": _is_count(info.get("size"), 1) and info["size"] <= 10_000,
         "threshold": isinstance(threshold, int | float) and 0 <= threshold <= 1,
         "activation": info.get("activation") in list(ACTIVATIONS),
-        "network": _is_network(info.get("network")),
+        "network": "network" in info and _is_network(info["network"]),
         "figures": _are_figures(info.get("figures"), vocab),
         "versions": isinstance(versions, dict) and all(isinstance(one, str)
                                                        for one in versions.values())}
