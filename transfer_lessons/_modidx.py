@@ -282,6 +282,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'transfer_lessons.export._check_same': ('ship_it.html#_check_same', 'transfer_lessons/export.py'),
                                          'transfer_lessons.export._export_path': ( 'ship_it.html#_export_path',
                                                                                    'transfer_lessons/export.py'),
+                                         'transfer_lessons.export._known_network': ( 'ship_it.html#_known_network',
+                                                                                     'transfer_lessons/export.py'),
                                          'transfer_lessons.export._normalizing': ( 'ship_it.html#_normalizing',
                                                                                    'transfer_lessons/export.py'),
                                          'transfer_lessons.export._predictor': ('ship_it.html#_predictor', 'transfer_lessons/export.py'),

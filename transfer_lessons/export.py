@@ -104,11 +104,21 @@ def export(self: PrecomputedLearner, file: str | os.PathLike = "export.safetenso
     return self.original.export(file, title, threshold)
 
 # %% ../nbs/16_ship_it.ipynb #c6cc36c0
+def _known_network(path: Path, info: dict[str, Any]) -> nn.Module:
+    """The network that an export names, with random weights."""
+    try:
+        return build_network(info["network"], len(info["vocab"]))
+    except ValueError as error:
+        raise ValueError(f"{path} names a network that is not known here: {error} Nothing of it "
+                         f"was used. It was made with timm {info['versions'].get('timm')}."
+                         ) from error
+
 def _predictor(path: Path, tensors: dict[str, Tensor], info: dict[str, Any], device: torch.device,
                model: nn.Module | None) -> Predictor:
     """Build a network, give it the weights, and make a predictor of it."""
+    network: nn.Module
     if info["network"] is not None:
-        network = build_network(info["network"], len(info["vocab"]))
+        network = _known_network(path, info)
     elif model is not None:
         network = copy.deepcopy(model).cpu()
     else:
