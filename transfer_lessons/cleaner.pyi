@@ -24,7 +24,6 @@ class ImageCleaner(Explorer):
     """
     figsize = (7.2, 2.3)
     file_format = 'jpeg'
-    on_page: list[int]
     interp: Any
     marks: Marks
     order: Any
@@ -32,6 +31,7 @@ class ImageCleaner(Explorer):
     problem: str
     is_filling: bool
     menus: Any
+    on_page: list[int]
 
     def __init__(self, interp: ClassificationInterpretation, file: str | os.PathLike):
         ...
