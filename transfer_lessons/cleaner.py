@@ -59,50 +59,53 @@ class ImageCleaner(Explorer):
         *above, keys = self.box.children
         self.box.children = (*above, widgets.HBox(self.menus), keys)
 
-    def _menu(self, place: int) -> widgets.Dropdown:
-        """The menu below one image of the page."""
-        menu = widgets.Dropdown(options=[("no mark", _NO_MARK)], description=str(place + 1))
-        menu.style.description_width = "1.2em"
-        menu.layout.width = "140px"
-        menu.observe(partial(self._decided, place), "value")
-        return menu
-
-    def _of_class(self, target: int) -> list[int]:
-        """Indices of the images of a class, largest loss first; -1 for those of all classes."""
-        targets = self.interp.targets
-        return [i for i in self.order if target < 0 or targets[i] == target]
-
-    def _n_pages(self, target: int) -> int:
-        return -(-len(self._of_class(target)) // PER_PAGE)
-
-    def _first_page(self, change: Any) -> None:
-        """Another class was chosen: begin with its largest losses."""
-        self.controls["page"].value = 1
-        self.controls["page"].max = self._n_pages(change["new"])
+    def paint(self, target: int, page: int) -> tuple[Image.Image, str]:
+        """Five images, each with its class, what it was predicted as, and its mark."""
+        self.on_page = self._of_class(target)[PER_PAGE * (page - 1):PER_PAGE * page]
+        found = self._found()
+        self._fill_menus(found)
+        tiles = [(self.interp.dataset[i][0], self._caption(place, i, found[place]),
+                  (144 * place + 4, 84, 136, 136)) for place, i in enumerate(self.on_page)]
+        n_marked = sum(mark is not None for mark in found)
+        sentence = (f"Page {page} of {self._n_pages(target)}: {len(tiles)} images, largest loss "
+                    f"first; {n_marked} of them marked.")
+        sheet = tile_sheet(self.canvas.get_width_height(), tiles, 12)
+        pen = ImageDraw.Draw(sheet)
+        for place, mark in enumerate(found):
+            if mark is not None:
+                left = 144 * place + 4
+                pen.rectangle((left - 2, 82, left + 138, 222), outline="#d55e00", width=4)
+        problem = f"The mark was not saved: {self.problem} " if self.problem else ""
+        return sheet, problem + sentence
 
 # %% ../nbs/u15c_cleaner.ipynb #78cb7fea
 from fastcore.basics import patch
 
 # %% ../nbs/u15c_cleaner.ipynb #f66965bf
 @patch
-def paint(self: ImageCleaner, target: int, page: int) -> tuple[Image.Image, str]:
-    """Five images, each with its class, what it was predicted as, and its mark."""
-    self.on_page = self._of_class(target)[PER_PAGE * (page - 1):PER_PAGE * page]
-    found = self._found()
-    self._fill_menus(found)
-    tiles = [(self.interp.dataset[i][0], self._caption(place, i, found[place]),
-              (144 * place + 4, 84, 136, 136)) for place, i in enumerate(self.on_page)]
-    n_marked = sum(mark is not None for mark in found)
-    sentence = (f"Page {page} of {self._n_pages(target)}: {len(tiles)} images, largest loss "
-                f"first; {n_marked} of them marked.")
-    sheet = tile_sheet(self.canvas.get_width_height(), tiles, 12)
-    pen = ImageDraw.Draw(sheet)
-    for place, mark in enumerate(found):
-        if mark is not None:
-            left = 144 * place + 4
-            pen.rectangle((left - 2, 82, left + 138, 222), outline="#d55e00", width=4)
-    problem = f"The mark was not saved: {self.problem} " if self.problem else ""
-    return sheet, problem + sentence
+def _menu(self: ImageCleaner, place: int) -> widgets.Dropdown:
+    """The menu below one image of the page."""
+    menu = widgets.Dropdown(options=[("no mark", _NO_MARK)], description=str(place + 1))
+    menu.style.description_width = "1.2em"
+    menu.layout.width = "140px"
+    menu.observe(partial(self._decided, place), "value")
+    return menu
+
+@patch
+def _of_class(self: ImageCleaner, target: int) -> list[int]:
+    """Indices of the images of a class, largest loss first; -1 for those of all classes."""
+    targets = self.interp.targets
+    return [i for i in self.order if target < 0 or targets[i] == target]
+
+@patch
+def _n_pages(self: ImageCleaner, target: int) -> int:
+    return -(-len(self._of_class(target)) // PER_PAGE)
+
+@patch
+def _first_page(self: ImageCleaner, change: Any) -> None:
+    """Another class was chosen: begin with its largest losses."""
+    self.controls["page"].value = 1
+    self.controls["page"].max = self._n_pages(change["new"])
 
 @patch
 def _found(self: ImageCleaner) -> list[Mark | None]:
