@@ -2,6 +2,7 @@
 from torchvision.models import resnet18, resnet34, resnet50
 
 from . import fine_tuning, precompute  # noqa: F401  they add methods to Learner
+from .app import PredictApp
 from .backbones import create_body, create_head, vision_model
 from .copies import list_near_copies
 from .core import default_device, describe_error, paired_comparison, wilson_interval
@@ -31,7 +32,8 @@ from .sweep import sweep_lrs
 __all__ = [
     "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer", "CrossEntropyExplorer",
     "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber", "LRStudyExplorer", "Learner",
-    "LossCurves", "Normalize", "OneCycleExplorer", "accuracy", "adamw", "augment_batch",
+    "LossCurves", "Normalize", "OneCycleExplorer", "PredictApp", "accuracy", "adamw",
+    "augment_batch",
     "binary_cross_entropy", "cnn_learner", "cosine", "create_body", "create_head", "cross_entropy",
     "default_device", "describe_error", "error_rate", "exponential", "flowers", "freeze",
     "freeze_table", "freeze_to", "get_image_files", "icons", "layer_groups", "linear",
