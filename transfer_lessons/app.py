@@ -101,9 +101,10 @@ class PredictApp(Explorer):
                                     "load_predictor('model.safetensors')")
         self.n_classes = check_count("n_classes", n_classes, suggestion=5)
         self.source = source
-        upload = widgets.FileUpload(accept="image/*", description="Upload an image")
+        # Jupyter drops the connection, without a word, at a message of more than 10 MB.
+        upload = widgets.FileUpload(accept="image/*", description="Upload an image, up to 10 MB")
         super().__init__(upload=upload)
-        upload.layout.width = "16em"
+        upload.layout.width = "20em"
 
     def say(self, upload: Any) -> Answer:
         """What is said of an upload; before the first one, of the image to start with."""
