@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -72,53 +73,59 @@ class Predictor:
         logits = self.model(xb.contiguous(memory_format=self.memory_format))
         return self.activation(logits).cpu()
 
-    def predict(self, images: ImageSource | Iterable[ImageSource]) -> Any:
-        """Predict the class of one image, or of each of many.
-
-        Args:
-            images: an image file, its content, a Pillow image, an array [H, W, 3] or [H, W]; or a
-                list of such
-
-        Returns:
-            a `Prediction`, or a list of them
-
-        Raises:
-            ImageError: for an image that cannot be used; names it, the reason and the fix
-        """
-        if _is_one_image(images):
-            return self._predict_all([images])[0]
-        return self._predict_all(as_list("images", images))
-
-    def describe(self, prediction: Prediction) -> str:
-        """Say a prediction in words: "animal (87 %)", or "not sure" below the threshold.
-
-        Args:
-            prediction: of `predict`
-        """
-        check_type("prediction", prediction, Prediction, "predictor.predict('cat.jpg')")
-        guesses = [f"{name} ({100 * value:.0f} %)"
-                   for name, value in list(prediction.probabilities.items())[:2]]
-        if prediction.confidence >= self.threshold:
-            return guesses[0]
-        return f"not sure: {' or '.join(guesses)}"
-
-    def _predict_all(self, sources: list) -> list[Prediction]:
-        """A prediction for each image, batch by batch."""
-        found = []
-        for start in range(0, len(sources), BATCH):
-            pixels = [np.array(square(load_image(source, at_least=self.size), self.size))
-                      for source in sources[start:start + BATCH]]
-            batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
-            found += [self._prediction(row) for row in self.get_probabilities(batch)]
-        return found
-
-    def _prediction(self, row: Tensor) -> Prediction:
-        """Name the probabilities of one image."""
-        values = row.tolist()
-        order = sorted(range(len(values)), key=lambda i: -values[i])
-        probabilities = {self.vocab[i]: values[i] for i in order}
-        return Prediction(self.vocab[order[0]], values[order[0]], probabilities)
-
     def __repr__(self) -> str:
         return (f"Predictor({self.info.get('title')!r}: {len(self.vocab)} classes, images of "
                 f"{self.size} px, on {self.device})")
+
+# %% ../nbs/u11a_predictor.ipynb #ac9a83ba
+@patch
+def predict(self: Predictor, images: ImageSource | Iterable[ImageSource]) -> Any:
+    """Predict the class of one image, or of each of many.
+
+    Args:
+        images: an image file, its content, a Pillow image, an array [H, W, 3] or [H, W]; or a
+            list of such
+
+    Returns:
+        a `Prediction`, or a list of them
+
+    Raises:
+        ImageError: for an image that cannot be used; names it, the reason and the fix
+    """
+    if _is_one_image(images):
+        return self._predict_all([images])[0]
+    return self._predict_all(as_list("images", images))
+
+@patch
+def describe(self: Predictor, prediction: Prediction) -> str:
+    """Say a prediction in words: "animal (87 %)", or "not sure" below the threshold.
+
+    Args:
+        prediction: of `predict`
+    """
+    check_type("prediction", prediction, Prediction, "predictor.predict('cat.jpg')")
+    guesses = [f"{name} ({100 * value:.0f} %)"
+               for name, value in list(prediction.probabilities.items())[:2]]
+    if prediction.confidence >= self.threshold:
+        return guesses[0]
+    return f"not sure: {' or '.join(guesses)}"
+
+# %% ../nbs/u11a_predictor.ipynb #746aa0ca
+@patch
+def _predict_all(self: Predictor, sources: list) -> list[Prediction]:
+    """A prediction for each image, batch by batch."""
+    found = []
+    for start in range(0, len(sources), BATCH):
+        pixels = [np.array(square(load_image(source, at_least=self.size), self.size))
+                  for source in sources[start:start + BATCH]]
+        batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+        found += [self._prediction(row) for row in self.get_probabilities(batch)]
+    return found
+
+@patch
+def _prediction(self: Predictor, row: Tensor) -> Prediction:
+    """Name the probabilities of one image."""
+    values = row.tolist()
+    order = sorted(range(len(values)), key=lambda i: -values[i])
+    probabilities = {self.vocab[i]: values[i] for i in order}
+    return Prediction(self.vocab[order[0]], values[order[0]], probabilities)

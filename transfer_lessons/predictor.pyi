@@ -55,33 +55,6 @@ class Predictor:
             images: uint8 [B, 3, size, size]
         """
 
-    def predict(self, images: ImageSource | Iterable[ImageSource]) -> Any:
-        """Predict the class of one image, or of each of many.
-
-        Args:
-            images: an image file, its content, a Pillow image, an array [H, W, 3] or [H, W]; or a
-                list of such
-
-        Returns:
-            a `Prediction`, or a list of them
-
-        Raises:
-            ImageError: for an image that cannot be used; names it, the reason and the fix
-        """
-
-    def describe(self, prediction: Prediction) -> str:
-        """Say a prediction in words: "animal (87 %)", or "not sure" below the threshold.
-
-        Args:
-            prediction: of `predict`
-        """
-
-    def _predict_all(self, sources: list) -> list[Prediction]:
-        """A prediction for each image, batch by batch."""
-
-    def _prediction(self, row: Tensor) -> Prediction:
-        """Name the probabilities of one image."""
-
     def __repr__(self) -> str:
         ...
 
@@ -108,3 +81,30 @@ class Predictor:
         ValueError: for a network that cannot be written so, or that gives something else then
         OSError: where the folder cannot be written, before the work begins
     """
+
+    def predict(self, images: ImageSource | Iterable[ImageSource]) -> Any:
+        """Predict the class of one image, or of each of many.
+
+    Args:
+        images: an image file, its content, a Pillow image, an array [H, W, 3] or [H, W]; or a
+            list of such
+
+    Returns:
+        a `Prediction`, or a list of them
+
+    Raises:
+        ImageError: for an image that cannot be used; names it, the reason and the fix
+    """
+
+    def describe(self, prediction: Prediction) -> str:
+        """Say a prediction in words: "animal (87 %)", or "not sure" below the threshold.
+
+    Args:
+        prediction: of `predict`
+    """
+
+    def _predict_all(self, sources: list) -> list[Prediction]:
+        """A prediction for each image, batch by batch."""
+
+    def _prediction(self, row: Tensor) -> Prediction:
+        """Name the probabilities of one image."""

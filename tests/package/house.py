@@ -15,7 +15,7 @@ FLOORS = ["preprocess", "arguments", "core", "figures", "pixels", "formats", "im
           "network_checks", "precision", "step_guard", "training", "saving", "predictions",
           "learner", "curves", "lr_finder", "interpretation", "activation_store",
           "frozen_body", "precompute", "fine_tuning", "predictor", "export_info", "model_card",
-          "onnx_file", "export", "sweep_result", "sweep", "scrubber", "explorers",
+          "onnx_file", "export", "sharding", "global_batchnorm", "distributed", "sweep_result", "sweep", "scrubber", "explorers",
           "plot_explorers", "lr_study", "image_explorers", "widget_messages", "live",
           "app", "serve"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
