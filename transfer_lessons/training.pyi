@@ -369,3 +369,16 @@ class Learner:
         torch.OutOfMemoryError: where memory runs out, with a batch size to try
         OSError: where the checkpoint cannot be saved, before anything changes
     """
+
+    def get_features(self, dl: Any=None) -> Tensor:
+        """Features of every image of a loader, in order: what goes into the last linear layer.
+
+    Args:
+        dl: a loader, the training loader too; None takes the validation images
+
+    Returns:
+        [N, features], float32, on the CPU
+
+    Raises:
+        ValueError: where the network has no linear layer
+    """
