@@ -33,16 +33,17 @@ from .threshold_explorer import ThresholdExplorer
 from .trust import fit_temperature
 
 __all__ = [
-    "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer", "CrossEntropyExplorer",
-    "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber", "LRStudyExplorer", "Learner",
-    "LossCurves", "Normalize", "OneCycleExplorer", "PredictApp", "ThresholdExplorer", "accuracy",
-    "adamw", "augment_batch", "binary_cross_entropy", "cnn_learner", "compare", "cosine",
-    "create_body", "create_head", "cross_entropy", "default_device", "describe_error", "error_rate",
-    "exponential", "fit_temperature", "flowers", "freeze", "freeze_table", "freeze_to",
-    "get_image_files", "icons", "interval", "layer_groups", "linear", "list_near_copies",
-    "load_image", "load_predictor", "log_softmax", "minimum", "n_parameters", "nll", "one_cycle",
-    "one_cycle_momentum", "paired_comparison", "pets", "plot_schedule", "resnet18", "resnet34",
-    "resnet50", "scan", "sgdr", "sgdr_epochs", "show_images", "sigmoid", "slide", "softmax",
-    "solar", "spread_lrs", "square", "steep", "sweep_lrs", "train_mode", "unfreeze", "valley",
+    "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer",
+    "CrossEntropyExplorer", "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber",
+    "LRStudyExplorer", "Learner", "LossCurves", "Normalize", "OneCycleExplorer",
+    "PredictApp", "ThresholdExplorer", "accuracy", "adamw", "augment_batch", "binary_cross_entropy",
+    "cnn_learner", "compare", "cosine", "create_body", "create_head", "cross_entropy",
+    "default_device", "describe_error", "error_rate", "exponential", "fit_temperature",
+    "flowers", "freeze", "freeze_table", "freeze_to", "get_image_files", "icons", "interval",
+    "layer_groups", "linear", "list_near_copies", "load_image", "load_predictor",
+    "log_softmax", "minimum", "n_parameters", "nll", "one_cycle", "one_cycle_momentum",
+    "paired_comparison", "pets", "plot_schedule", "resnet18", "resnet34", "resnet50", "scan",
+    "sgdr", "sgdr_epochs", "show_images", "sigmoid", "slide", "softmax", "solar",
+    "spread_lrs", "square", "steep", "sweep_lrs", "train_mode", "unfreeze", "valley",
     "vision_learner", "vision_model", "wilson_interval",
 ]
