@@ -9,6 +9,7 @@ from .core import default_device, describe_error, paired_comparison, wilson_inte
 from .data import Normalize, augment_batch, square
 from .datasets import flowers, icons, pets, solar
 from .explorers import Explorer
+from .export import load_predictor
 from .figures import show_images
 from .freezing import (
     freeze, freeze_table, freeze_to, layer_groups, n_parameters, spread_lrs, train_mode, unfreeze)
@@ -38,10 +39,10 @@ __all__ = [
     "cnn_learner", "compare", "cosine", "create_body", "create_head", "cross_entropy",
     "default_device", "describe_error", "error_rate", "exponential", "fit_temperature",
     "flowers", "freeze", "freeze_table", "freeze_to", "get_image_files", "icons", "interval",
-    "layer_groups", "linear", "list_near_copies", "load_image", "log_softmax", "minimum",
-    "n_parameters", "nll", "one_cycle", "one_cycle_momentum", "paired_comparison", "pets",
-    "plot_schedule", "resnet18", "resnet34", "resnet50", "scan", "sgdr", "sgdr_epochs",
-    "show_images", "sigmoid", "slide", "softmax", "solar", "spread_lrs", "square", "steep",
-    "sweep_lrs", "train_mode", "unfreeze", "valley", "vision_learner", "vision_model",
-    "wilson_interval",
+    "layer_groups", "linear", "list_near_copies", "load_image", "load_predictor",
+    "log_softmax", "minimum", "n_parameters", "nll", "one_cycle", "one_cycle_momentum",
+    "paired_comparison", "pets", "plot_schedule", "resnet18", "resnet34", "resnet50", "scan",
+    "sgdr", "sgdr_epochs", "show_images", "sigmoid", "slide", "softmax", "solar",
+    "spread_lrs", "square", "steep", "sweep_lrs", "train_mode", "unfreeze", "valley",
+    "vision_learner", "vision_model", "wilson_interval",
 ]
