@@ -2,6 +2,7 @@
 from torchvision.models import resnet18, resnet34, resnet50
 
 from . import fine_tuning, precompute  # noqa: F401  they add methods to Learner
+from .app import PredictApp
 from .backbones import create_body, create_head, vision_model
 from .cleaner import ImageCleaner
 from .copies import list_near_copies
@@ -38,14 +39,14 @@ __all__ = [
     "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer", "CrossEntropyExplorer",
     "Explorer", "FreezeExplorer", "ImageCleaner", "ImageDataLoaders", "LRScrubber",
     "LRStudyExplorer", "Learner", "LossCurves", "Marks", "Normalize", "OneCycleExplorer",
-    "ThresholdExplorer", "accuracy", "adamw", "augment_batch", "binary_cross_entropy",
-    "cnn_learner", "compare", "cosine", "create_body", "create_head", "cross_entropy",
-    "default_device", "describe_error", "error_rate", "exponential", "fit_temperature", "flowers",
-    "freeze", "freeze_table", "freeze_to", "get_image_files", "grad_cam", "icons", "interval",
-    "layer_groups", "linear", "list_near_copies", "load_image", "load_predictor", "log_softmax",
-    "minimum", "n_parameters", "nll", "one_cycle", "one_cycle_momentum", "paired_comparison",
-    "pets", "plot_grad_cam", "plot_schedule", "resnet18", "resnet34", "resnet50", "scan", "sgdr",
-    "sgdr_epochs", "show_images", "sigmoid", "slide", "softmax", "solar", "spread_lrs", "square",
-    "steep", "sweep_lrs", "train_mode", "unfreeze", "valley", "vision_learner", "vision_model",
-    "wilson_interval",
+    "PredictApp", "ThresholdExplorer", "accuracy", "adamw", "augment_batch",
+    "binary_cross_entropy", "cnn_learner", "compare", "cosine", "create_body", "create_head",
+    "cross_entropy", "default_device", "describe_error", "error_rate", "exponential",
+    "fit_temperature", "flowers", "freeze", "freeze_table", "freeze_to", "get_image_files",
+    "grad_cam", "icons", "interval", "layer_groups", "linear", "list_near_copies", "load_image",
+    "load_predictor", "log_softmax", "minimum", "n_parameters", "nll", "one_cycle",
+    "one_cycle_momentum", "paired_comparison", "pets", "plot_grad_cam", "plot_schedule",
+    "resnet18", "resnet34", "resnet50", "scan", "sgdr", "sgdr_epochs", "show_images", "sigmoid",
+    "slide", "softmax", "solar", "spread_lrs", "square", "steep", "sweep_lrs", "train_mode",
+    "unfreeze", "valley", "vision_learner", "vision_model", "wilson_interval",
 ]

@@ -24,6 +24,7 @@ class ImageCleaner(Explorer):
     """
     figsize = (7.2, 2.3)
     file_format = 'jpeg'
+    on_page: list[int]
     interp: Any
     marks: Marks
     order: Any
@@ -31,10 +32,12 @@ class ImageCleaner(Explorer):
     problem: str
     is_filling: bool
     menus: Any
-    on_page: list[int]
 
     def __init__(self, interp: ClassificationInterpretation, file: str | os.PathLike):
         ...
+
+    def paint(self, target: int, page: int) -> tuple[Image.Image, str]:
+        """Five images, each with its class, what it was predicted as, and its mark."""
 
     def _menu(self, place: int) -> widgets.Dropdown:
         """The menu below one image of the page."""
@@ -47,9 +50,6 @@ class ImageCleaner(Explorer):
 
     def _first_page(self, change: Any) -> None:
         """Another class was chosen: begin with its largest losses."""
-
-    def paint(self, target: int, page: int) -> tuple[Image.Image, str]:
-        """Five images, each with its class, what it was predicted as, and its mark."""
 
     def _found(self) -> list[Mark | None]:
         """The mark of each image of the page, as the file has it now."""
