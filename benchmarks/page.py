@@ -144,13 +144,18 @@ def on_a_gpu(content: dict) -> str:
             f"fastai ({ours / theirs:.1f} times as fast). `make gpu` measures it.")
 
 
+def write_cell(cell_id: str, source: str) -> None:
+    """Write a section into its cell of the index."""
+    index = nbformat.read(INDEX, 4)
+    cell = next(cell for cell in index.cells if cell.id == cell_id)
+    cell.source = source
+    nbformat.write(index, INDEX)
+
+
 def main() -> None:
     results = read_results()
     found = comparisons(results)
-    index = nbformat.read(INDEX, 4)
-    cell = next(cell for cell in index.cells if cell.id == CELL)
-    cell.source = section(found, results)
-    nbformat.write(index, INDEX)
+    write_cell(CELL, section(found, results))
     PLOT.write_text(draw(found), encoding="utf-8")
     print(f"{len(found)} comparisons in nbs/index.ipynb and images/speed.svg")
 

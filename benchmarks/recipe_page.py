@@ -3,8 +3,7 @@ import json
 import math
 from collections.abc import Iterable
 
-import nbformat
-from page import INDEX, ROOT
+from page import ROOT, write_cell
 from recipe_picture import NAMES, draw, percent, size_name
 
 RESULT = ROOT / "benchmarks" / "results" / "recipes.json"
@@ -196,10 +195,7 @@ def lesson_data(content: dict) -> str:
 
 def main() -> None:
     content = read_result()
-    index = nbformat.read(INDEX, 4)
-    cell = next(cell for cell in index.cells if cell.id == CELL)
-    cell.source = section(content)
-    nbformat.write(index, INDEX)
+    write_cell(CELL, section(content))
     if content:
         TABLE.write_text(table(content), encoding="utf-8")
         PLOT.write_text(draw(content), encoding="utf-8")
