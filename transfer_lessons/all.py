@@ -1,8 +1,9 @@
 """Everything a lesson uses, in one import: `from transfer_lessons.all import *`."""
 from torchvision.models import resnet18, resnet34, resnet50
 
-from . import fine_tuning, precompute  # noqa: F401  they add methods to Learner
+from . import batch_size, best_epoch, fine_tuning, precompute  # noqa: F401  they add methods
 from .backbones import create_body, create_head, vision_model
+from .better import MixupLoader, mixup
 from .copies import list_near_copies
 from .core import default_device, describe_error, paired_comparison, wilson_interval
 from .data import Normalize, augment_batch, square
@@ -30,13 +31,13 @@ from .sweep import sweep_lrs
 __all__ = [
     "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer", "CrossEntropyExplorer",
     "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber", "LRStudyExplorer", "Learner",
-    "LossCurves", "Normalize", "OneCycleExplorer", "accuracy", "adamw", "augment_batch",
-    "binary_cross_entropy", "cnn_learner", "cosine", "create_body", "create_head", "cross_entropy",
-    "default_device", "describe_error", "error_rate", "exponential", "flowers", "freeze",
-    "freeze_table", "freeze_to", "get_image_files", "icons", "layer_groups", "linear",
-    "list_near_copies", "load_image", "log_softmax", "minimum", "n_parameters", "nll", "one_cycle",
-    "one_cycle_momentum", "paired_comparison", "pets", "plot_schedule", "resnet18", "resnet34",
-    "resnet50", "scan", "sgdr", "sgdr_epochs", "show_images", "sigmoid", "slide", "softmax",
-    "solar", "spread_lrs", "square", "steep", "sweep_lrs", "train_mode", "unfreeze", "valley",
-    "vision_learner", "vision_model", "wilson_interval",
+    "LossCurves", "MixupLoader", "Normalize", "OneCycleExplorer", "accuracy", "adamw",
+    "augment_batch", "binary_cross_entropy", "cnn_learner", "cosine", "create_body", "create_head",
+    "cross_entropy", "default_device", "describe_error", "error_rate", "exponential", "flowers",
+    "freeze", "freeze_table", "freeze_to", "get_image_files", "icons", "layer_groups", "linear",
+    "list_near_copies", "load_image", "log_softmax", "minimum", "mixup", "n_parameters", "nll",
+    "one_cycle", "one_cycle_momentum", "paired_comparison", "pets", "plot_schedule", "resnet18",
+    "resnet34", "resnet50", "scan", "sgdr", "sgdr_epochs", "show_images", "sigmoid", "slide",
+    "softmax", "solar", "spread_lrs", "square", "steep", "sweep_lrs", "train_mode", "unfreeze",
+    "valley", "vision_learner", "vision_model", "wilson_interval",
 ]
