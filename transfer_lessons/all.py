@@ -1,7 +1,7 @@
 """Everything a lesson uses, in one import: `from transfer_lessons.all import *`."""
 from torchvision.models import resnet18, resnet34, resnet50
 
-from . import batch_size, best_epoch, fine_tuning, precompute  # noqa: F401  they add methods
+from . import batch_size, best_epoch, fine_tuning, precompute, tta  # noqa: F401  they add methods
 from .backbones import create_body, create_head, vision_model
 from .better import MixupLoader, mixup
 from .copies import list_near_copies

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from transfer_lessons import tta  # noqa: F401  it adds tta
 from transfer_lessons.better import MixupLoader, mixup
 from transfer_lessons.data import augment_batch
 from transfer_lessons.learner import error_rate
