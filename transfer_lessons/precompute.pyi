@@ -71,11 +71,11 @@ class PrecomputedLearner(Learner):
     def summary(self, lr: LearningRate | None=None) -> Table:
         """The layer groups of the original, as its own `summary` shows them."""
 
-    def tta(self, dl: ImageLoader | None=None, n: int=4, beta: float=0.25) -> tuple[Tensor, Any]:
-        """As `Learner.tta`, of the images themselves: cached activations cannot be augmented."""
-
     def precompute(self, *args: Any, **options: Any) -> PrecomputedLearner:
         """Run the original's frozen layers again: those that are frozen now."""
+
+    def tta(self, dl: ImageLoader | None=None, n: int=4, beta: float=0.25) -> tuple[Tensor, Any]:
+        """As `Learner.tta`, of the images themselves: cached activations cannot be augmented."""
 
 def _checked_views(views: int | None, augment: dict | None) -> int:
     """How many views to cache; `ValueError` unless they are given where images are augmented."""

@@ -113,21 +113,6 @@ class Learner:
         ValueError: for bad arguments, before anything runs
     """
 
-    def tta(self, dl: ImageLoader | None=None, n: int=4, beta: float=0.25) -> tuple[Tensor, Any]:
-        """Predict each image and augmented views of it, and average: test-time augmentation.
-
-    Args:
-        dl: a loader of images; None takes the validation images
-        n: views of each image, augmented as the training images are
-        beta: weight of the plain prediction; the views share the rest, as in fastai
-
-    Returns:
-        probabilities [N, classes] and targets [N], as `get_preds`
-
-    Raises:
-        ValueError: for bad arguments, and where the training images are not augmented
-    """
-
     def fine_tune(self, epochs: int, base_lr: float | None=None, freeze_epochs: int | None=None, lr_mult: float | None=None, pct_start: float | None=None, div: float | None=None, recipe: str='lp-ft') -> None:
         """Train the head, then layers of the body with it; arguments that are None are the recipe's.
 
@@ -401,4 +386,19 @@ class Learner:
         FloatingPointError: where the loss is not finite, before it harms the weights
         torch.OutOfMemoryError: where memory runs out, with a batch size to try
         OSError: where the checkpoint cannot be saved, before anything changes
+    """
+
+    def tta(self, dl: ImageLoader | None=None, n: int=4, beta: float=0.25) -> tuple[Tensor, Any]:
+        """Predict each image and augmented views of it, and average: test-time augmentation.
+
+    Args:
+        dl: a loader of images; None takes the validation images
+        n: views of each image, augmented as the training images are
+        beta: weight of the plain prediction; the views share the rest, as in fastai
+
+    Returns:
+        probabilities [N, classes] and targets [N], as `get_preds`
+
+    Raises:
+        ValueError: for bad arguments, and where the training images are not augmented
     """
