@@ -14,8 +14,8 @@ FLOORS = ["arguments", "core", "figures", "pixels", "formats", "image_files", "f
           "backbones", "optim", "freezing", "schedules", "recorder", "training_checks",
           "network_checks", "precision", "step_guard", "training", "saving", "predictions",
           "learner", "curves", "lr_finder", "interpretation", "activation_store",
-          "frozen_body", "precompute", "fine_tuning", "sweep_result", "sweep", "batch_size",
-          "best_epoch", "tta", "better", "scrubber", "explorers",
+          "frozen_body", "precompute", "fine_tuning", "sharding", "global_batchnorm", "distributed", "sweep_result", "sweep",
+          "batch_size", "best_epoch", "tta", "better", "scrubber", "explorers",
           "plot_explorers", "lr_study", "image_explorers", "widget_messages", "live"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
 
