@@ -388,6 +388,19 @@ class Learner:
         OSError: where the checkpoint cannot be saved, before anything changes
     """
 
+    def get_features(self, dl: Any=None) -> Tensor:
+        """Features of every image of a loader, in order: what goes into the last linear layer.
+
+    Args:
+        dl: a loader, the training loader too; None takes the validation images
+
+    Returns:
+        [N, features], float32, on the CPU
+
+    Raises:
+        ValueError: where the network has no linear layer
+    """
+
     def tta(self, dl: ImageLoader | None=None, n: int=4, beta: float=0.25) -> tuple[Tensor, Any]:
         """Predict each image and augmented views of it, and average: test-time augmentation.
 
