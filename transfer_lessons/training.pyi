@@ -113,6 +113,25 @@ class Learner:
         ValueError: for bad arguments, before anything runs
     """
 
+    def export(self, file: str | os.PathLike='export.safetensors', title: str | None=None, threshold: float=0.5) -> Path:
+        """Write one file that predicts: weights, class names, image size, figures; never a pickle.
+
+    It is read again and compared with this learner before it is written.
+
+    Args:
+        file: where to; ".safetensors" is added to a name without an ending
+        title: what the model is called; None takes the file's name
+        threshold: a confidence below it counts as "not sure"
+
+    Returns:
+        the file
+
+    Raises:
+        ValueError: for bad arguments, a loss without probabilities, images that are loaded in a
+            way of one's own
+        OSError: where it cannot be written; one that was there before is unharmed
+    """
+
     def fine_tune(self, epochs: int, base_lr: float | None=None, freeze_epochs: int | None=None, lr_mult: float | None=None, pct_start: float | None=None, div: float | None=None, recipe: str='lp-ft') -> None:
         """Train the head, then layers of the body with it; arguments that are None are the recipe's.
 
