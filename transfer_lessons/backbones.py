@@ -191,7 +191,7 @@ def create_body(arch: Arch = DEFAULT_ARCH,
             std = (0.5, 0.5, 0.5)
     body = nn.Sequential(Normalize(mean, std), network)
     if isinstance(arch, str) and _is_transformer(arch):
-        body.append(TokenMaps(network.num_prefix_tokens))
+        body.append(TokenMaps(vars(network)["num_prefix_tokens"]))
     n_features(body)  # says at once if it gives no feature maps
     return body
 

@@ -31,7 +31,10 @@ from torchvision.models import (
     vit_b_16,
 )
 
-from transfer_lessons import weights
+from transfer_lessons import (
+    fine_tuning,  # noqa: F401  it adds fine_tune to Learner
+    weights,
+)
 from transfer_lessons.backbones import (
     DEFAULT_ARCH,
     create_body,
