@@ -2,6 +2,7 @@
 from torchvision.models import resnet18, resnet34, resnet50
 
 from . import batch_size, best_epoch, fine_tuning, precompute, tta  # noqa: F401  they add methods
+from .app import PredictApp
 from .backbones import create_body, create_head, vision_model
 from .better import MixupLoader, mixup
 from .copies import list_near_copies
@@ -35,13 +36,13 @@ from .trust import fit_temperature
 __all__ = [
     "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer", "CrossEntropyExplorer",
     "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber", "LRStudyExplorer", "Learner",
-    "LossCurves", "MixupLoader", "Normalize", "OneCycleExplorer", "ThresholdExplorer", "accuracy",
-    "adamw", "augment_batch", "binary_cross_entropy", "cnn_learner", "compare", "cosine",
-    "create_body", "create_head", "cross_entropy", "default_device", "describe_error",
-    "error_rate", "exponential", "fit_temperature", "flowers", "freeze", "freeze_table",
-    "freeze_to", "get_image_files", "icons", "interval", "layer_groups", "linear",
-    "list_near_copies", "load_image", "load_predictor", "log_softmax", "minimum", "mixup",
-    "n_parameters", "nll", "one_cycle", "one_cycle_momentum", "paired_comparison", "pets",
+    "LossCurves", "MixupLoader", "Normalize", "OneCycleExplorer", "PredictApp",
+    "ThresholdExplorer", "accuracy", "adamw", "augment_batch", "binary_cross_entropy",
+    "cnn_learner", "compare", "cosine", "create_body", "create_head", "cross_entropy",
+    "default_device", "describe_error", "error_rate", "exponential", "fit_temperature", "flowers",
+    "freeze", "freeze_table", "freeze_to", "get_image_files", "icons", "interval", "layer_groups",
+    "linear", "list_near_copies", "load_image", "load_predictor", "log_softmax", "minimum",
+    "mixup", "n_parameters", "nll", "one_cycle", "one_cycle_momentum", "paired_comparison", "pets",
     "plot_schedule", "resnet18", "resnet34", "resnet50", "scan", "sgdr", "sgdr_epochs",
     "show_images", "sigmoid", "slide", "softmax", "solar", "spread_lrs", "square", "steep",
     "sweep_lrs", "train_mode", "unfreeze", "valley", "vision_learner", "vision_model",
