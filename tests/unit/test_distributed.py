@@ -220,10 +220,12 @@ def test_the_program_says_what_is_wrong(tmp_path, capsys):
     assert "none" in message and "Traceback" not in message
 
 
+@pytest.mark.case("a copied process waits for its parent's threads", "it has one thread, and trains")
 def test_a_notebook_starts_two_processes(tmp_path):
     program = tmp_path / "notebook.py"
     program.write_text(f"""
 import ranks
+import torch
 from accelerate import notebook_launcher
 from transfer_lessons.distributed import distribute
 
@@ -232,10 +234,12 @@ def train():
     rank = learn.accelerator.process_index
     open({str(tmp_path / 'rank ')!r} + str(rank), "w").write(repr(ranks.steps(learn, 3)))
 
+torch.set_num_threads(2)
+torch.rand(2000, 2000).exp().sum()  # starts threads, which a copy of the process lacks
 notebook_launcher(train, num_processes=2, use_port="{free_port()}")
 """)
     path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1",
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "2",
                    "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run([sys.executable, program], env=environment, capture_output=True,
                           text=True, timeout=300, check=False)
