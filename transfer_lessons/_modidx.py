@@ -26,6 +26,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'transfer_lessons.app.PredictApp.say': ('u12_app.html#predictapp.say', 'transfer_lessons/app.py'),
                                       'transfer_lessons.app._check_bytes': ('u12_app.html#_check_bytes', 'transfer_lessons/app.py'),
                                       'transfer_lessons.app.answer': ('u12_app.html#answer', 'transfer_lessons/app.py'),
+                                      'transfer_lessons.app.draw_prediction': ('u12_app.html#draw_prediction', 'transfer_lessons/app.py'),
                                       'transfer_lessons.app.read_upload': ('u12_app.html#read_upload', 'transfer_lessons/app.py')},
             'transfer_lessons.arguments': { 'transfer_lessons.arguments._real': ( 'u1a_arguments.html#_real',
                                                                                   'transfer_lessons/arguments.py'),
