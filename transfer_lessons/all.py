@@ -2,6 +2,7 @@
 from torchvision.models import resnet18, resnet34, resnet50
 
 from . import fine_tuning, precompute  # noqa: F401  they add methods to Learner
+from .app import PredictApp
 from .backbones import create_body, create_head, vision_model
 from .copies import list_near_copies
 from .comparison import compare, interval
@@ -35,7 +36,7 @@ __all__ = [
     "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer",
     "CrossEntropyExplorer", "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber",
     "LRStudyExplorer", "Learner", "LossCurves", "Normalize", "OneCycleExplorer",
-    "ThresholdExplorer", "accuracy", "adamw", "augment_batch", "binary_cross_entropy",
+    "PredictApp", "ThresholdExplorer", "accuracy", "adamw", "augment_batch", "binary_cross_entropy",
     "cnn_learner", "compare", "cosine", "create_body", "create_head", "cross_entropy",
     "default_device", "describe_error", "error_rate", "exponential", "fit_temperature",
     "flowers", "freeze", "freeze_table", "freeze_to", "get_image_files", "icons", "interval",

@@ -18,7 +18,8 @@ FLOORS = ["preprocess", "arguments", "core", "comparison", "figures", "pixels", 
           "onnx_file", "export", "sharding",
           "global_batchnorm", "distributed", "sweep_result", "sweep", "scrubber", "explorers",
           "threshold_explorer", "plot_explorers", "lr_study", "image_explorers", "widget_messages",
-          "live"]
+          "live",
+          "app", "serve"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
 
 
