@@ -88,7 +88,9 @@ def fine_tune(learn: Any, folder: Path, n_valid: int) -> None:
     print("== Fine-tuning: the head on a frozen body, then the later half of the body too")
     learn.fine_tune(4)
     print(learn.summary())
-    head_alone = learn.recorder.history[-5].error_rate
+    history = learn.recorder.history
+    *_, first = (number for number, row in enumerate(history) if row.epoch == 0)
+    head_alone = history[first - 1].error_rate
     error = learn.validate()[1]
     print("   error rate of the head alone", describe_error(round(head_alone * n_valid), n_valid))
     print("   error rate fine-tuned", describe_error(round(error * n_valid), n_valid))

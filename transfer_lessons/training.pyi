@@ -100,12 +100,13 @@ class Learner:
 
     "lp-ft" trains the head to convergence on cached activations, then the late half of the body
     with it, and undoes that where both loss and error of the validation images got worse (linear
-    probing, then fine-tuning: Kumar et al. 2022, arXiv 2202.10054). "fastai" trains the head for an
-    epoch, then every layer, early layers slowest, with fastai's constants.
+    probing, then fine-tuning: Kumar et al. 2022, arXiv 2202.10054). Few images make few steps, so
+    the body trains for up to twice the epochs, until there are 200 steps. "fastai" trains the head
+    for an epoch, then every layer, early layers slowest, with fastai's constants.
 
     Args:
         epochs: epochs in which the body trains too
-        base_lr: peak learning rate of the head; for "fastai" half of it once the body trains too
+        base_lr: peak learning rate of the head; half of it once the body trains too
         freeze_epochs: how often the frozen body sees each image before that; 0 leaves it out
         lr_mult: the earliest layers that train learn this many times slower than the head
         pct_start: fraction of the steps in which the learning rate rises, once the body trains
