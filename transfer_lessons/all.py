@@ -1,10 +1,11 @@
 """Everything a lesson uses, in one import: `from transfer_lessons.all import *`."""
 from torchvision.models import resnet18, resnet34, resnet50
 
-from . import fine_tuning, precompute  # noqa: F401  they add methods to Learner
+from . import batch_size, best_epoch, fine_tuning, precompute, tta  # noqa: F401  they add methods
 from .app import PredictApp
 from .backbones import create_body, create_head, vision_model
 from .cleaner import ImageCleaner
+from .better import MixupLoader, mixup
 from .copies import list_near_copies
 from .comparison import compare, interval
 from .core import default_device, describe_error, paired_comparison, wilson_interval
@@ -38,13 +39,13 @@ from .trust import fit_temperature
 __all__ = [
     "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer", "CrossEntropyExplorer",
     "Explorer", "FreezeExplorer", "ImageCleaner", "ImageDataLoaders", "LRScrubber",
-    "LRStudyExplorer", "Learner", "LossCurves", "Marks", "Normalize", "OneCycleExplorer",
-    "PredictApp", "ThresholdExplorer", "accuracy", "adamw", "augment_batch",
+    "LRStudyExplorer", "Learner", "LossCurves", "Marks", "MixupLoader", "Normalize",
+    "OneCycleExplorer", "PredictApp", "ThresholdExplorer", "accuracy", "adamw", "augment_batch",
     "binary_cross_entropy", "cnn_learner", "compare", "cosine", "create_body", "create_head",
     "cross_entropy", "default_device", "describe_error", "error_rate", "exponential",
     "fit_temperature", "flowers", "freeze", "freeze_table", "freeze_to", "get_image_files",
     "grad_cam", "icons", "interval", "layer_groups", "linear", "list_near_copies", "load_image",
-    "load_predictor", "log_softmax", "minimum", "n_parameters", "nll", "one_cycle",
+    "load_predictor", "log_softmax", "minimum", "mixup", "n_parameters", "nll", "one_cycle",
     "one_cycle_momentum", "paired_comparison", "pets", "plot_grad_cam", "plot_schedule",
     "resnet18", "resnet34", "resnet50", "scan", "sgdr", "sgdr_epochs", "show_images", "sigmoid",
     "slide", "softmax", "solar", "spread_lrs", "square", "steep", "sweep_lrs", "train_mode",

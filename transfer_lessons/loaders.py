@@ -204,7 +204,8 @@ def show_batch(self: ImageDataLoaders, max_n: int = 8, nrows: int | None = None,
     if nrows is not None:
         n_images = check_count("nrows", nrows, suggestion=2) * ncols
     xb, yb = self.one_batch()
-    show_images(list(xb[:n_images]), [self.vocab[y] for y in yb[:n_images].tolist()], ncols)
+    numbers = yb if yb.ndim == 1 else yb.argmax(1)  # mixup blends: the class of the larger part
+    show_images(list(xb[:n_images]), [self.vocab[y] for y in numbers[:n_images].tolist()], ncols)
 
 # %% ../nbs/u2d_loaders.ipynb #3da1a989
 import inspect

@@ -61,6 +61,21 @@ class ImageDataLoaders:
     def c(self) -> int:
         """How many classes there are; fastai's name for it."""
 
+    def new(self, size: int | None=None, bs: int | None=None) -> ImageDataLoaders:
+        """Make loaders of the same images, on the same sides of the split, of another size.
+
+    Args:
+        size: pixels per side of what the network sees; None keeps it
+        bs: batch size; None keeps it
+
+    Returns:
+        new loaders; these ones stay as they are
+
+    Raises:
+        ValueError: for a batch size beyond the number of training images, and for another size of
+            cached activations
+    """
+
     def one_batch(self) -> tuple[Tensor, Tensor]:
         """Get the next training batch, [B, 3, size, size] and [B]; looking does not change it."""
 
