@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "transfer_lessons"
-NOTEBOOKS = sorted((ROOT / "nbs").glob("[0-9u][0-9]*.ipynb"))
+NOTEBOOKS = [*sorted((ROOT / "nbs").glob("[0-9u][0-9]*.ipynb")), ROOT / "nbs/from_fastai.ipynb"]
 
 # From the ground up: a module imports only from floors below its own.
 FLOORS = ["preprocess", "arguments", "core", "comparison", "figures", "pixels", "formats", "image_files",
