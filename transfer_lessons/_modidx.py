@@ -444,6 +444,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'transfer_lessons/export_info.py'),
                                               'transfer_lessons.export_info._is_network': ( 'u11b_export_info.html#_is_network',
                                                                                             'transfer_lessons/export_info.py'),
+                                              'transfer_lessons.export_info._is_text': ( 'u11b_export_info.html#_is_text',
+                                                                                         'transfer_lessons/export_info.py'),
                                               'transfer_lessons.export_info._wrong_part': ( 'u11b_export_info.html#_wrong_part',
                                                                                             'transfer_lessons/export_info.py'),
                                               'transfer_lessons.export_info.build_network': ( 'u11b_export_info.html#build_network',
