@@ -96,6 +96,12 @@ def install_wheel() -> None:
     print("\n".join(f"   {name} {after[name][0]}: {size:.1f} MB" for size, name in new), flush=True)
 
 
+def install_what_lessons_install() -> None:
+    """What lesson 16 installs by itself in Colab, where it has a network."""
+    packages = ("onnx", "onnxscript", "onnxruntime")
+    subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", *packages], check=True)
+
+
 @functools.cache
 def without_network() -> list[str]:
     """What to put before a command so that it reaches no network; nothing where that is not allowed."""
@@ -141,6 +147,7 @@ def main(names: list[str]) -> None:
     if not is_built():
         build(python)
     install_wheel()
+    install_what_lessons_install()
     failed = run_lessons([Path(name).resolve() for name in names])
     print("== Explorers in classic Notebook, and Colab's kernel", flush=True)
     tests = subprocess.run([sys.executable, "-m", "pytest", Path(__file__).parent], cwd=ROOT)
