@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := settings.ini setup.py pyproject.toml
-LESSONS ?= $(sort $(wildcard nbs/[0-9u][0-9]*.ipynb))
+LESSONS ?= $(sort $(wildcard nbs/[0-9u][0-9]*.ipynb)) nbs/from_fastai.ipynb
 PACKAGE := tests/package
 
 .DEFAULT_GOAL := help
@@ -86,7 +86,7 @@ export: .venv/dev  ## write library, stubs, set-up cells and README.md from note
 	@echo "== Writing README's section on learning rates from benchmarks/results" && $(BIN)/python benchmarks/rules_page.py
 	@echo "== Writing README.md from nbs/index.ipynb"
 	@$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
-	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9u][0-9]+[a-z]?_[a-z_]+\.ipynb)#(nbs/\1#g' README.md && rm README.md.bak
+	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9u][0-9]+[a-z]?_[a-z_]+|from_fastai)\.ipynb#(nbs/\1.ipynb#g' README.md && rm README.md.bak
 
 stubs: .venv/dev  ## write the stubs alone, from which editors complete learn.lr_find
 	@$(BIN)/python $(PACKAGE)/stubs.py

@@ -16,7 +16,15 @@ from PIL import Image
 
 from transfer_lessons import datasets
 from transfer_lessons.copies import content_digest
-from transfer_lessons.datasets import cache_folder, draw_icons, flowers, icons, pets, solar
+from transfer_lessons.datasets import (
+    cache_folder,
+    draw_icons,
+    flowers,
+    icons,
+    pets,
+    solar,
+    write_pets_stand_in,
+)
 
 
 def noise(seed: int) -> Image.Image:
@@ -146,6 +154,25 @@ def test_pets_on_disk_need_no_network(no_network, tmp_path):
     dls = pets(tmp_path, size=16, bs=4, device="cpu")
     assert dls.vocab == ["Bengal", "great_dane"]
     assert len(dls.train.dataset) + len(dls.valid.dataset) == 40
+
+
+@pytest.mark.case("no network, and no pets", "within seconds, and how to get them by hand")
+def test_how_to_get_pets_by_hand_is_said_and_works(no_network, tmp_path):
+    with pytest.raises(ConnectionError, match=r"images.tar.gz and annotations.tar.gz.*oxford-iiit-pet"):
+        pets(tmp_path)
+    write_pets_stand_in(tmp_path, per_class=6)  # what was unpacked
+    dls = pets(tmp_path, size=16, bs=4, device="cpu")
+    assert dls.c == 11 and len(dls.train.dataset) + len(dls.valid.dataset) == 66
+
+
+def test_a_stand_in_has_the_layout_of_the_pets(tmp_path):
+    folder = write_pets_stand_in(tmp_path / "new", per_class=5) / "oxford-iiit-pet"
+    names = [line.split()[0] for line in (folder / "annotations" / "trainval.txt").open()]
+    files = {file.stem: Image.open(file) for file in (folder / "images").glob("*.jpg")}
+    assert sorted(names) == sorted(files) and len(names) == 55
+    assert {file.format for file in files.values()} == {"JPEG"}
+    with pytest.raises(ValueError, match="per_class must be"):
+        write_pets_stand_in(tmp_path, per_class=0)
 
 
 def test_flowers_are_labelled_by_number(monkeypatch, scipy_labels, tmp_path):
