@@ -191,6 +191,7 @@ def paired_comparison(correct_a: Iterable[bool], correct_b: Iterable[bool]) -> P
 
 # %% ../nbs/u1_core.ipynb #cf9e6efd
 import contextlib
+import multiprocessing
 import random
 import signal
 import sys
@@ -257,6 +258,8 @@ class Progress:
         ipython = sys.modules.get("IPython")  # a notebook has imported it; here it would take time
         self.in_notebook = ipython is not None and getattr(
             ipython.get_ipython(), "kernel", None) is not None
+        if multiprocessing.parent_process() is not None:
+            self.in_notebook = False  # a copy of the notebook's process cannot show anything there
         self.output = None  # of the cell, once there is something to show
 
     def start(self, epoch: int, n_steps: int) -> None:

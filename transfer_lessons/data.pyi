@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from typing import Any
 import torch
 
-__all__ = ['split_by_content', 'square', 'augment_batch', 'Normalize', 'ImageDataset', 'ImageLoader']
+__all__ = ['N_DRAWS', 'split_by_content', 'square', 'augment_batch', 'Normalize', 'ImageDataset', 'ImageLoader']
 
 def split_by_content(digests: Sequence[bytes], labels: Sequence[str], valid_pct: float=0.2, seed: int=42, groups: Sequence[int] | None=None) -> list[bool]:
     """Flag validation images: the same fraction of every class, chosen by what the images hold.
@@ -34,8 +34,9 @@ def square(image: Image.Image, size: int, crop_position: float=0.5) -> Image.Ima
         size: pixels per side of the result
         crop_position: where along the longer side: 0 start, 0.5 centre, 1 end
     """
+N_DRAWS = 7
 
-def augment_batch(x: Tensor, generator: torch.Generator | None=None, size: int | None=None, rotate: float=10.0, zoom: float=1.1, flip: bool=True, lighting: float=0.2) -> Tensor:
+def augment_batch(x: Tensor, generator: torch.Generator | None=None, size: int | None=None, rotate: float=10.0, zoom: float=1.1, flip: bool=True, lighting: float=0.2, draws: Tensor | None=None) -> Tensor:
     """Rotate, zoom, crop, flip and resize every image of a batch in one interpolation.
 
     Args:
@@ -46,6 +47,7 @@ def augment_batch(x: Tensor, generator: torch.Generator | None=None, size: int |
         zoom: magnified up to this factor, about a random place: a random crop
         flip: mirror left and right half of the time
         lighting: brightness and contrast change by up to this fraction
+        draws: random numbers [7, B] that decide it all, 0 to 1; None draws them
     """
 
 class Normalize(nn.Module):

@@ -14,7 +14,7 @@ FLOORS = ["arguments", "core", "figures", "pixels", "formats", "image_files", "f
           "backbones", "optim", "freezing", "block_features", "schedules", "recorder", "training_checks",
           "network_checks", "precision", "step_guard", "training", "saving", "predictions",
           "learner", "curves", "lr_finder", "interpretation", "activation_store",
-          "frozen_body", "precompute", "probes", "fine_tuning", "sweep_result", "sweep", "scrubber", "explorers",
+          "frozen_body", "precompute", "probes", "fine_tuning", "sharding", "global_batchnorm", "distributed", "sweep_result", "sweep", "scrubber", "explorers",
           "plot_explorers", "lr_study", "image_explorers", "widget_messages", "live"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
 
