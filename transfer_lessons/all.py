@@ -4,10 +4,12 @@ from torchvision.models import resnet18, resnet34, resnet50
 from . import fine_tuning, precompute  # noqa: F401  they add methods to Learner
 from .backbones import create_body, create_head, vision_model
 from .copies import list_near_copies
+from .comparison import compare, interval
 from .core import default_device, describe_error, paired_comparison, wilson_interval
 from .data import Normalize, augment_batch, square
 from .datasets import flowers, icons, pets, solar
 from .explorers import Explorer
+from .export import load_predictor
 from .figures import show_images
 from .freezing import (
     freeze, freeze_table, freeze_to, layer_groups, n_parameters, spread_lrs, train_mode, unfreeze)
@@ -26,17 +28,21 @@ from .schedules import (
     cosine, exponential, linear, one_cycle, one_cycle_momentum, plot_schedule, sgdr, sgdr_epochs)
 from .scrubber import LRScrubber
 from .sweep import sweep_lrs
+from .threshold_explorer import ThresholdExplorer
+from .trust import fit_temperature
 
 __all__ = [
-    "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer", "CrossEntropyExplorer",
-    "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber", "LRStudyExplorer", "Learner",
-    "LossCurves", "Normalize", "OneCycleExplorer", "accuracy", "adamw", "augment_batch",
-    "binary_cross_entropy", "cnn_learner", "cosine", "create_body", "create_head", "cross_entropy",
-    "default_device", "describe_error", "error_rate", "exponential", "flowers", "freeze",
-    "freeze_table", "freeze_to", "get_image_files", "icons", "layer_groups", "linear",
-    "list_near_copies", "load_image", "log_softmax", "minimum", "n_parameters", "nll", "one_cycle",
-    "one_cycle_momentum", "paired_comparison", "pets", "plot_schedule", "resnet18", "resnet34",
-    "resnet50", "scan", "sgdr", "sgdr_epochs", "show_images", "sigmoid", "slide", "softmax",
-    "solar", "spread_lrs", "square", "steep", "sweep_lrs", "train_mode", "unfreeze", "valley",
+    "AugmentExplorer", "ClassificationInterpretation", "ConfusionExplorer",
+    "CrossEntropyExplorer", "Explorer", "FreezeExplorer", "ImageDataLoaders", "LRScrubber",
+    "LRStudyExplorer", "Learner", "LossCurves", "Normalize", "OneCycleExplorer",
+    "ThresholdExplorer", "accuracy", "adamw", "augment_batch", "binary_cross_entropy",
+    "cnn_learner", "compare", "cosine", "create_body", "create_head", "cross_entropy",
+    "default_device", "describe_error", "error_rate", "exponential", "fit_temperature",
+    "flowers", "freeze", "freeze_table", "freeze_to", "get_image_files", "icons", "interval",
+    "layer_groups", "linear", "list_near_copies", "load_image", "load_predictor",
+    "log_softmax", "minimum", "n_parameters", "nll", "one_cycle", "one_cycle_momentum",
+    "paired_comparison", "pets", "plot_schedule", "resnet18", "resnet34", "resnet50", "scan",
+    "sgdr", "sgdr_epochs", "show_images", "sigmoid", "slide", "softmax", "solar",
+    "spread_lrs", "square", "steep", "sweep_lrs", "train_mode", "unfreeze", "valley",
     "vision_learner", "vision_model", "wilson_interval",
 ]

@@ -87,7 +87,9 @@ def _torchvision_network(function: Callable[..., nn.Module],
             break
         if not part_name.lower().startswith("aux"):  # side outputs, used in their training only
             parts.append(part)
-    return nn.Sequential(*parts)
+    network = nn.Sequential(*parts)
+    network.architecture = name  # type: ignore[assignment]  # an export says which one it is
+    return network
 
 # %% ../nbs/04_backbones.ipynb #64b22d39
 @torch.no_grad()

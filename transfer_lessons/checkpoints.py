@@ -137,6 +137,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 PLACEHOLDER = "SHA-256 of the file with these 64 characters in the place of it."
@@ -180,11 +181,12 @@ def _read_metadata(file: Path, data: bytes) -> dict[str, str]:
         metadata = json.loads(data[8:8 + length])["__metadata__"]
         return {name: metadata[name] for name in ("sha256", "info")}
     except (KeyError, TypeError):
-        raise ValueError(f"{file} is not from learn.save: its header lacks the hash. Nothing was "
-                         "loaded. Read it with safetensors.torch.load_file.") from None
-    except ValueError:  # no JSON
+        raise ValueError(f"{file} is not from learn.save or learn.export: its header lacks the "
+                         "hash. Nothing was loaded. Read it with safetensors.torch.load_file."
+                         ) from None
+    except (ValueError, RecursionError):  # no JSON
         raise ValueError(f"{file} is damaged, or no safetensors file: its header cannot be read. "
-                         "Nothing was loaded. Take an older checkpoint.") from None
+                         "Nothing was loaded. Take an older copy.") from None
 
 def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_checkpoint` wrote, if it is unchanged.
@@ -209,5 +211,10 @@ def read_checkpoint(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     original = data.replace(_hash_entry(digest), _hash_entry(PLACEHOLDER), 1)
     if hashlib.sha256(original).hexdigest() != digest:
         raise ValueError(f"{file} is damaged: its SHA-256 does not match. Nothing was loaded. Take "
-                         "an older checkpoint.")
-    return safetensors.torch.load(data), json.loads(metadata["info"])
+                         "an older copy.")
+    try:
+        return safetensors.torch.load(data), json.loads(metadata["info"])
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{file} was made by another program: its hash is right, its content is "
+                         "not. Nothing was loaded. Ask for a file from learn.save or learn.export."
+                         ) from error

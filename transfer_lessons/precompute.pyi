@@ -12,6 +12,7 @@ from torch import Tensor
 from torch import nn
 from torch.optim import Optimizer
 from typing import Any
+import os
 import torch
 
 __all__ = ['CachedLoader', 'PrecomputedLearner']
@@ -70,6 +71,9 @@ class PrecomputedLearner(Learner):
 
     def summary(self, lr: LearningRate | None=None) -> Table:
         """The layer groups of the original, as its own `summary` shows them."""
+
+    def export(self, file: str | os.PathLike='export.safetensors', title: str | None=None, threshold: float=0.5) -> Path:
+        """Export the learner of the images, which has what this one has learned."""
 
     def precompute(self, *args: Any, **options: Any) -> PrecomputedLearner:
         """Run the original's frozen layers again: those that are frozen now."""

@@ -76,6 +76,25 @@ class Learner:
     def create_opt(self) -> Optimizer:
         """Make a new optimizer whose learning rate can be set per layer group."""
 
+    def export(self, file: str | os.PathLike='export.safetensors', title: str | None=None, threshold: float=0.5) -> Path:
+        """Write one file that predicts: weights, class names, image size, figures; never a pickle.
+
+    It is read again and compared with this learner before it is written.
+
+    Args:
+        file: where to; ".safetensors" is added to a name without an ending
+        title: what the model is called; None takes the file's name
+        threshold: a confidence below it counts as "not sure"
+
+    Returns:
+        the file
+
+    Raises:
+        ValueError: for bad arguments, a loss without probabilities, images that are loaded in a
+            way of one's own
+        OSError: where it cannot be written; one that was there before is unharmed
+    """
+
     def fine_tune(self, epochs: int, base_lr: float | None=None, freeze_epochs: int | None=None, lr_mult: float | None=None, pct_start: float | None=None, div: float | None=None, recipe: str='lp-ft') -> None:
         """Train the head, then layers of the body with it; arguments that are None are the recipe's.
 
@@ -349,4 +368,17 @@ class Learner:
         FloatingPointError: where the loss is not finite, before it harms the weights
         torch.OutOfMemoryError: where memory runs out, with a batch size to try
         OSError: where the checkpoint cannot be saved, before anything changes
+    """
+
+    def get_features(self, dl: Any=None) -> Tensor:
+        """Features of every image of a loader, in order: what goes into the last linear layer.
+
+    Args:
+        dl: a loader, the training loader too; None takes the validation images
+
+    Returns:
+        [N, features], float32, on the CPU
+
+    Raises:
+        ValueError: where the network has no linear layer
     """

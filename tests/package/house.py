@@ -9,13 +9,16 @@ LIBRARY = ROOT / "transfer_lessons"
 NOTEBOOKS = [*sorted((ROOT / "nbs").glob("[0-9u][0-9]*.ipynb")), ROOT / "nbs/from_fastai.ipynb"]
 
 # From the ground up: a module imports only from floors below its own.
-FLOORS = ["arguments", "core", "figures", "pixels", "formats", "image_files", "folders", "labels",
-          "copies", "checkpoints", "workers", "decoded", "data", "loaders", "datasets", "losses", "weights",
-          "backbones", "optim", "freezing", "block_features", "schedules", "recorder", "training_checks",
-          "network_checks", "precision", "step_guard", "training", "saving", "predictions",
-          "learner", "curves", "lr_finder", "interpretation", "activation_store",
-          "frozen_body", "precompute", "probes", "fine_tuning", "sharding", "global_batchnorm", "distributed", "sweep_result", "sweep", "scrubber", "explorers",
-          "plot_explorers", "lr_study", "image_explorers", "widget_messages", "live"]
+FLOORS = ["preprocess", "arguments", "core", "comparison", "figures", "pixels", "formats", "image_files",
+          "folders", "labels", "copies", "checkpoints", "workers", "decoded", "data", "loaders",
+          "datasets", "losses", "weights", "backbones", "optim", "freezing", "block_features", "schedules",
+          "recorder", "training_checks", "network_checks", "precision", "step_guard", "training",
+          "saving", "predictions", "learner", "trust", "curves", "lr_finder", "interpretation",
+          "activation_store", "frozen_body", "precompute", "probes", "fine_tuning", "predictor", "export_info", "model_card",
+          "onnx_file", "export", "sharding",
+          "global_batchnorm", "distributed", "sweep_result", "sweep", "scrubber", "explorers",
+          "threshold_explorer", "plot_explorers", "lr_study", "image_explorers", "widget_messages",
+          "live"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
 
 

@@ -32,6 +32,7 @@ from transfer_lessons.plot_explorers import (
     cycle_curves,
     measure_steps,
 )
+from transfer_lessons.threshold_explorer import ThresholdExplorer
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +43,7 @@ def explorers(small_learner):
     learn = small_learner()
     return [OneCycleExplorer(), CrossEntropyExplorer(), FreezeExplorer(learn),
             AugmentExplorer(learn.dls), LossCurves(learn),
+            ThresholdExplorer([0.9, 0.4, 0.7], [True, False, True], [0.6]),
             ConfusionExplorer(ClassificationInterpretation.from_learner(learn))]
 
 
