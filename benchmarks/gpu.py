@@ -171,7 +171,10 @@ def lessons(report: Report) -> None:
     """Every lesson from top to bottom, on the default device, several at once."""
     files = [file for file in LESSONS if not QUICK or file.stem.startswith("03")]
     path = os.pathsep.join(folder for folder in sys.path if folder)
-    environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": path}
+    cores = os.cpu_count() or 1
+    n_at_once = min(6, cores)
+    environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": path,
+                   "OMP_NUM_THREADS": str(cores // n_at_once)}
     ends = time.monotonic() + SECONDS
 
     def run(file: Path) -> tuple[float, str]:
@@ -185,7 +188,7 @@ def lessons(report: Report) -> None:
         except subprocess.TimeoutExpired:
             return time.monotonic() - began, f"not done after {SECONDS} s"
 
-    with ThreadPoolExecutor(min(6, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(n_at_once) as pool:
         outcomes = dict(zip(files, pool.map(run, files), strict=True))
     errors = {file.stem: error for file, (_, error) in outcomes.items() if error}
     report.values("a lesson, several at once", {file.stem: [seconds] for file, (seconds, _)

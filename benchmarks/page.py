@@ -81,7 +81,7 @@ class Comparison(NamedTuple):
 
 def read_results() -> dict[str, dict]:
     """Results of this page's questions by file; those of quick runs show nothing."""
-    names = {question.file for question in QUESTIONS}
+    names = {question.file for question in QUESTIONS} | {"gpu"}
     files = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
     contents = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files
                 if file.stem in names}
@@ -115,7 +115,7 @@ def section(found: list[Comparison], results: dict[str, dict]) -> str:
     if not found:
         return ("## How fast?\n\n`make bench` measures it, side by side with fastai, PyTorch and "
                 "others, and `make export` shows here what came out.")
-    facts = next(iter(results.values()))
+    facts = results[QUESTIONS[0].file]
     machine, versions = facts["machine"], facts["versions"]
     others = ", ".join(f"{name} {versions[name]}" for name in
                        ("torch", "fastai", "pytorch-lightning", "scikit-learn")
@@ -130,16 +130,32 @@ def section(found: list[Comparison], results: dict[str, dict]) -> str:
         f"no GPU; Python {versions['python']}, {others}; {machine['date']}. An epoch is 1,024 "
         "photographs of 112 px and a resnet18, a frozen body is EfficientNet-Lite0. `make bench` "
         "measures all of it on your machine; every figure is in `benchmarks/results/`.", "",
-        "| | here | compared with | here it is |", "| --- | --- | --- | --- |", *lines])
+        "| | here | compared with | here it is |", "| --- | --- | --- | --- |", *lines,
+        *(["", on_a_gpu(results["gpu"])] if "gpu" in results else [])])
+
+
+def on_a_gpu(content: dict) -> str:
+    """Images per second on a GPU, in a sentence."""
+    rows = {row["side"]: row for row in content["values"] if row["unit"] == "images per second"}
+    ours, bare, theirs = (rows[side]["median"] for side in ("ours", "bare loop", "fastai"))
+    return (f"On a GPU ({content['machine']['gpu']}, {content['machine']['date']}): "
+            f"{rows['ours']['what'].partition(', validation')[0].replace('torch.', '')}: "
+            f"{ours:,.0f} images per second here, {bare:,.0f} in a bare loop, {theirs:,.0f} with "
+            f"fastai ({ours / theirs:.1f} times as fast). `make gpu` measures it.")
+
+
+def write_cell(cell_id: str, source: str) -> None:
+    """Write a section into its cell of the index."""
+    index = nbformat.read(INDEX, 4)
+    cell = next(cell for cell in index.cells if cell.id == cell_id)
+    cell.source = source
+    nbformat.write(index, INDEX)
 
 
 def main() -> None:
     results = read_results()
     found = comparisons(results)
-    index = nbformat.read(INDEX, 4)
-    cell = next(cell for cell in index.cells if cell.id == CELL)
-    cell.source = section(found, results)
-    nbformat.write(index, INDEX)
+    write_cell(CELL, section(found, results))
     PLOT.write_text(draw(found), encoding="utf-8")
     print(f"{len(found)} comparisons in nbs/index.ipynb and images/speed.svg")
 

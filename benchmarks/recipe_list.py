@@ -87,19 +87,21 @@ def train_head(learn: Learner, lr: float | None = HEAD_LR) -> None:
     learn.recorder.history.extend(head.recorder.history)
 
 
-def two_stages(task: Task, lr: float | None = 2e-3, body_lr: float | None = 2e-3,
+def two_stages(task: Task, body_lr: float | None = 2e-3, lr: float | None = HEAD_LR,
                lr_mult: float = 1, freeze_to: int = -2, train_batchnorm: bool = True,
-               epochs: int = EPOCHS, pct_start: float = 0.3, wd: float | None = None, **options):
-    """The stages of `ours` without the way back, call by call: what variants vary.
+               epochs: int = EPOCHS, n_steps: int = 0, pct_start: float = 0.3,
+               wd: float | None = None, **options):
+    """A head trained until it converges, then layers of the body with it, and no way back.
 
     Args:
         task: what to learn
+        body_lr: of head and body, once the body trains too; None asks `lr_find` then
         lr: of the head alone; None asks `lr_find`
-        body_lr: of the head, once the body trains too; None asks `lr_find` then
         lr_mult: the earliest layers that train learn so many times slower
         freeze_to: the first layer group that trains in the second stage
         train_batchnorm: False keeps the statistics and weights of BatchNorm
         epochs: of the second stage
+        n_steps: more epochs where they are not as many steps
         pct_start: fraction of its steps that warm up
         wd: its weight decay; None keeps the optimizer's
         options: of `new_learner`
@@ -113,6 +115,7 @@ def two_stages(task: Task, lr: float | None = 2e-3, body_lr: float | None = 2e-3
                 module.requires_grad_(False)
     if body_lr is None:
         body_lr = learn.lr_find(suggest_funcs=valley).valley or 2e-3
+    epochs = max(epochs, math.ceil(n_steps / len(learn.dls.train)))
     learn.fit_one_cycle(epochs, slice(body_lr / lr_mult, body_lr), pct_start=pct_start, div=5,
                         wd=wd)
     return learn
@@ -141,33 +144,49 @@ HEADS = {
     "head: label smoothing 0.1": partial(head_alone, loss_func=SMOOTH),
 }
 
-# Which second stage, that trains the body too? Compared with "two stages".
+# Which second stage, that trains the body too? These are run everywhere, to choose one of them.
+STAGES = {
+    f"body: {layers}, {lr:.0e}, BatchNorm {kept}": partial(
+        two_stages, body_lr=lr, freeze_to=freeze_to, train_batchnorm=kept == "trains")
+    for layers, freeze_to in (("late half", -2), ("every layer", 0))
+    for lr in (1e-4, 3e-4, 1e-3, 2e-3)
+    for kept in ("trains", "kept")
+}
+
+# What else could it be? Compared with "two stages".
 BODIES = {
-    "body: every layer": partial(two_stages, freeze_to=0),
     "body: every layer, early ones 10 times slower": partial(two_stages, freeze_to=0, lr_mult=10),
     "body: every layer at fastai's learning rates": partial(
-        two_stages, freeze_to=0, body_lr=1e-3, lr_mult=100),
+        two_stages, body_lr=1e-3, freeze_to=0, lr_mult=100),
     "body: 10 times slower than the head": partial(two_stages, lr_mult=10),
-    "body: learning rate 1e-3": partial(two_stages, body_lr=1e-3),
     "body: learning rate 4e-3": partial(two_stages, body_lr=4e-3),
-    "body: both rates by lr_find": partial(two_stages, lr=None, body_lr=None),
-    "body: BatchNorm kept as it was": partial(two_stages, train_batchnorm=False),
+    "body: both rates by lr_find": partial(two_stages, body_lr=None, lr=None),
     "body: batch size 16": partial(two_stages, bs=16),
     "body: batch size 64": partial(two_stages, bs=64),
     "body: half the epochs": partial(two_stages, epochs=math.ceil(EPOCHS / 2)),
     "body: twice the epochs": partial(two_stages, epochs=2 * EPOCHS),
+    "body: 100 steps at least": partial(two_stages, n_steps=100),
     "body: hardly a warm-up": partial(two_stages, pct_start=0.05),
     "body: warm-up of half the steps": partial(two_stages, pct_start=0.5),
     "body: not augmented": partial(two_stages, augment=False),
     "body: label smoothing 0.1": partial(two_stages, loss_func=SMOOTH),
     "body: no weight decay": partial(two_stages, wd=0.0),
     "body: weight decay 0.1": partial(two_stages, wd=0.1),
+    "body: every layer, 3e-4, BatchNorm kept, 100 steps at least": partial(
+        two_stages, body_lr=3e-4, freeze_to=0, train_batchnorm=False, n_steps=100),
+    "body: every layer, 3e-4, BatchNorm kept, twice the epochs": partial(
+        two_stages, body_lr=3e-4, freeze_to=0, train_batchnorm=False, epochs=2 * EPOCHS),
+    "body: every layer, 3e-4, BatchNorm kept, label smoothing": partial(
+        two_stages, body_lr=3e-4, freeze_to=0, train_batchnorm=False, loss_func=SMOOTH),
+    "body: every layer, 1e-3, BatchNorm kept, early ones 10 times slower": partial(
+        two_stages, body_lr=1e-3, freeze_to=0, train_batchnorm=False, lr_mult=10),
 }
 
 # Is fastai treated well? Compared with "fastai".
 THEIRS = {"fastai: images not read larger": partial(fastai, presize=1.0)}
 
-VARIANTS = {"two stages": two_stages, **HEADS, **BODIES, **THEIRS}
+VARIANTS = {**STAGES, **HEADS, **BODIES, **THEIRS}
 RECIPES = {**MAIN, **VARIANTS}
-COMPARED_WITH = {"two stages": "ours", **dict.fromkeys(HEADS, "head alone"),
-                 **dict.fromkeys(BODIES, "two stages"), **dict.fromkeys(THEIRS, "fastai")}
+TWO_STAGES = "body: late half, 2e-03, BatchNorm trains"
+COMPARED_WITH = {**dict.fromkeys([*STAGES, *HEADS], "head alone"),
+                 **dict.fromkeys(BODIES, TWO_STAGES), **dict.fromkeys(THEIRS, "fastai")}

@@ -3,8 +3,7 @@ import json
 import math
 from collections.abc import Iterable
 
-import nbformat
-from page import INDEX, ROOT
+from page import ROOT, write_cell
 from recipe_picture import NAMES, draw, percent, size_name
 
 RESULT = ROOT / "benchmarks" / "results" / "recipes.json"
@@ -36,14 +35,19 @@ def table(content: dict) -> str:
     return "\n".join([
         f"# {content['question']}", "",
         f"`{content['command']}` wrote this from `recipes.json`: {len(content['runs'])} of "
-        f"{content['planned']} planned runs on {facts['cpu']}, one thread each; Python "
+        f"{content['planned']} planned runs, {n_on_gpu(content)} of them on a GPU, the others on "
+        f"{facts['cpu']}, one thread each; Python "
         f"{versions['python']}, torch {versions['torch']}, "
         f"fastai {versions['fastai']}; {facts['date']}. Errors are per cent of test images that "
         "chose nothing, means over seeds of split, weights and order with their 95 % intervals. "
         "Differences are paired by seed, in points; below 0 the recipe makes fewer errors. Seconds "
-        "are those of one processor core, without reading the images from disk.", "",
+        "are those of one processor core, without reading the images from disk; none on a GPU.", "",
         *recipe_lines(content), *cell_lines(content["cells"]), *overall_lines(content),
         *variant_lines(content["variants"])])
+
+
+def n_on_gpu(content: dict) -> int:
+    return sum(row.get("device", "cpu") != "cpu" for row in content["runs"])
 
 
 def recipe_lines(content: dict) -> list[str]:
@@ -62,7 +66,7 @@ def cell_lines(cells: Iterable[dict]) -> list[str]:
                                               row["per_class"] or math.inf)):
         against = {found["against"]: percent(found, signed=True) for found in row["differences"]}
         lines.append(f"| {cell_name(row)} | {row['recipe']} | {percent(row['error'])} | "
-                     f"{row['seconds']} | {against.get('fastai', '')} | "
+                     f"{row['seconds'] or ''} | {against.get('fastai', '')} | "
                      f"{against.get('head alone', '')} | {row['error']['n']} |")
     return [*lines, ""]
 
@@ -71,17 +75,18 @@ def difference_lines(rows: Iterable[dict]) -> list[str]:
     return ["| recipe | against | seeds | cells | difference, points | times as long | verdict |",
             "| --- | --- | --- | --- | --- | --- | --- |",
             *[f"| {row['recipe']} | {row['against']} | {', '.join(map(str, row['seeds']))} | "
-              f"{row['cells']} | {percent(row, signed=True)} | {row['times_as_long']} | "
+              f"{row['cells']} | {percent(row, signed=True)} | {row['times_as_long'] or ''} | "
               f"{row['verdict']} |" for row in rows]]
 
 
 def overall_lines(content: dict) -> list[str]:
     chosen, judged = (", ".join(map(str, content[name])) for name in ("chosen_on", "judged_on"))
     return ["## Over all of them", "",
-            f"Variants were compared on seeds {chosen} alone; {judged} are the seeds to judge on. "
-            "The constants of `fine_tune` come from other splits of the same images. Cells of a "
-            "seed share images, so the interval is one over seeds, each with its mean over cells; "
-            "where there are only two seeds it is one over single runs.", "",
+            f"Variants were compared on seeds {chosen} alone, and how `fine_tune` trains the body "
+            f"was chosen by that; {judged} are the seeds to judge on. How it trains the head comes "
+            "from other splits of the same images. Cells of a seed share images, so the interval "
+            "is one over seeds, each with its mean over cells; where there are only two seeds it "
+            "is one over single runs.", "",
             *difference_lines(content["overall"]), ""]
 
 
@@ -190,10 +195,7 @@ def lesson_data(content: dict) -> str:
 
 def main() -> None:
     content = read_result()
-    index = nbformat.read(INDEX, 4)
-    cell = next(cell for cell in index.cells if cell.id == CELL)
-    cell.source = section(content)
-    nbformat.write(index, INDEX)
+    write_cell(CELL, section(content))
     if content:
         TABLE.write_text(table(content), encoding="utf-8")
         PLOT.write_text(draw(content), encoding="utf-8")

@@ -96,7 +96,8 @@ def panel(content: dict, data: str, left: float, width: float, error: Scale, sec
         whiskers = [(x, error(max(0, 100 * own[size]["error"]["low"])),
                      error(min(100, 100 * own[size]["error"]["high"])))
                     for size, x in places.items() if own[size]["error"]["low"] is not None]
-        times = [(x, seconds(own[size]["seconds"])) for size, x in places.items()]
+        times = [(x, seconds(own[size]["seconds"])) for size, x in places.items()
+                 if own[size]["seconds"] is not None]
         lines += curve(shape, colour, errors, whiskers)
         lines += curve(shape, colour, times)
     return lines

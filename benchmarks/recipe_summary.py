@@ -49,11 +49,12 @@ class Runs:
                 if seed in second and (seeds is None or seed in seeds)}
 
 
-def times_as_long(pairs: Iterable[tuple[dict, dict]]) -> float:
-    """How many times as long the first recipe takes: the geometric mean."""
-    ratios = [math.log(max(ours["seconds"], 0.01) / max(theirs["seconds"], 0.01))
-              for ours, theirs in pairs]
-    return float(f"{math.exp(statistics.fmean(ratios)):.3g}")
+def times_as_long(pairs: Iterable[tuple[dict, dict]]) -> float | None:
+    """How many times as long the first recipe takes: the geometric mean of what was timed."""
+    timed = [(ours["seconds"], theirs["seconds"]) for ours, theirs in pairs]
+    ratios = [math.log(max(first, 0.01) / max(second, 0.01)) for first, second in timed
+              if first is not None and second is not None]
+    return float(f"{math.exp(statistics.fmean(ratios)):.3g}") if ratios else None
 
 
 def differences(pairs: Iterable[tuple[dict, dict]]) -> list[float]:
@@ -97,10 +98,11 @@ def describe_cell(runs: Runs, recipe: str, cell: Cell) -> dict:
     rows = list(runs.of(recipe, cell).values())
     errors = [row["error"] for row in rows]
     compared = [compare_in_cell(runs, recipe, other, cell) for other in references(recipe)]
+    seconds = [row["seconds"] for row in rows if row["seconds"] is not None]
     return {"recipe": recipe, "data": cell[0], "per_class": cell[1], "error": mean_interval(errors),
             "least": min(errors), "most": max(errors),
             "loss": round(statistics.fmean(row["loss"] for row in rows), 4),
-            "seconds": round(statistics.fmean(row["seconds"] for row in rows), 2),
+            "seconds": round(statistics.fmean(seconds), 2) if seconds else None,
             "differences": [found for found in compared if found]}
 
 
@@ -133,8 +135,7 @@ def summary(rows: Iterable[dict], chosen_on: Sequence[int], judged_on: Sequence[
                 found = compare(runs, recipe, other, seeds)
                 if found:
                     overall.append({"which": name, **found, "verdict": verdict(found)})
-    variants = [compare(runs, recipe, COMPARED_WITH.get(recipe, "head alone"))
-                for recipe in VARIANTS]
+    variants = [compare(runs, recipe, COMPARED_WITH[recipe], chosen_on) for recipe in VARIANTS]
     return {"cells": cells, "overall": overall,
             "variants": [{**found, "verdict": verdict(found)} for found in variants if found]}
 

@@ -72,9 +72,9 @@ if QUICK:
     SIZES = {"icons": (5, None)}
 
 
-@lru_cache(maxsize=1)
+@lru_cache
 def collection(name: str) -> Collection:
-    """Read a data set; a process holds one at a time."""
+    """Read a data set once in a process."""
     images, labels = READERS[name]()
     bs = 16 if name == "icons" else 32  # icons() takes batches of 16 too
     return Collection(images, labels, [content_digest(image) for image in images], bs)
@@ -140,6 +140,7 @@ class Task:
     data: Collection
     split: Split
     seed: int
+    device: str = "cpu"
 
     @property
     def vocab(self) -> list[str]:
@@ -161,7 +162,7 @@ class Task:
         options = {"bs": self.bs, "presize": PRESIZE, **options}
         options["bs"] = min(options["bs"], len(self.split.train))
         return ImageDataLoaders(images, labels, is_valid, vocab=self.vocab, size=SIZE,
-                                seed=self.seed, num_workers=0, device="cpu", **options)
+                                seed=self.seed, num_workers=0, device=self.device, **options)
 
     def fastai_loaders(self, presize: float = PRESIZE):
         """fastai's loaders of the same images, augmented as its book does; no worker processes."""
@@ -178,7 +179,7 @@ class Task:
                           item_tfms=Resize(round(SIZE * presize)),
                           batch_tfms=aug_transforms(size=SIZE))
         return block.dataloaders(self.split.train + self.split.valid, bs=self.bs, num_workers=0,
-                                 device=torch.device("cpu"))
+                                 device=torch.device(self.device))
 
     def network(self, hidden: int | None) -> nn.Sequential:
         """The pretrained network with a new head, initialised by the seed."""
@@ -192,7 +193,7 @@ class Task:
         return learn.dls.test_dl(self.split.test, with_labels=True, num_workers=0)
 
 
-def make_task(data: str, per_class: int | None, seed: int) -> Task:
+def make_task(data: str, per_class: int | None, seed: int, device: str = "cpu") -> Task:
     """The task of a data set, a number of images per class and a seed."""
     found = collection(data)
-    return Task(found, split(found.labels, found.digests, per_class, seed), seed)
+    return Task(found, split(found.labels, found.digests, per_class, seed), seed, device)

@@ -15,12 +15,13 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from measure import QUICK, RESULTS, machine, versions
-from recipe_list import MAIN, RECIPES, VARIANTS
+from recipe_list import MAIN, RECIPES, STAGES, VARIANTS
 from recipe_summary import REFERENCES, print_summary, summary
 from recipe_tasks import SIZES, Task, make_task, seed_everything
 from sides import PHOTOGRAPHS
@@ -33,7 +34,7 @@ LINES = RESULTS / "recipes.jsonl" if QUICK else Path(__file__).parents[1] / "run
 CHOOSING: tuple[int, ...] = (0, 1)
 JUDGING: tuple[int, ...] = (2, 3, 4)  # defaults are chosen on the first seeds alone
 MORE_OF_ICONS = tuple(range(5, 10))  # the default data set, where a gain is small: seeds as well
-VARIED_ON = [("icons", 8), ("solar", 32), ("flowers", 32), ("icons", None)]
+VARIED_ON = [("icons", 32), ("solar", 32), ("flowers", 32), ("icons", None)]
 if QUICK:
     CHOOSING, JUDGING, MORE_OF_ICONS, VARIED_ON = (0,), (), (), [("icons", 5)]
 
@@ -53,8 +54,11 @@ def wanted_runs() -> list[Run]:
     runs.sort(key=lambda run: run.per_class or 10**6)
     runs += [Run(recipe, "icons", None, seed) for seed in MORE_OF_ICONS
              for recipe in ("ours", *REFERENCES)]
+    cells = sorted(((data, size) for data, sizes in SIZES.items() for size in sizes),
+                   key=lambda cell: cell[1] or 10**6)
+    runs += [Run(recipe, *cell, seed) for cell in cells for recipe in STAGES for seed in CHOOSING]
     return runs + [Run(recipe, *cell, seed) for cell in VARIED_ON for recipe in VARIANTS
-                   for seed in CHOOSING]
+                   if recipe not in STAGES for seed in CHOOSING]
 
 
 def finished(lines: Path) -> list[dict]:
@@ -106,14 +110,15 @@ def measured(learn, task: Task) -> dict:
                                  4)}
 
 
-def do(run: Run) -> dict:
+def do(run: Run, device: str = "cpu") -> dict:
     """Train once, from images in memory to the trained network, and test it; returns a line.
 
     Seconds are those that the processor worked, on one thread and in no other process, so that
-    neighbours on the machine do not count; wall_seconds are by the clock.
+    neighbours on the machine do not count; wall_seconds are by the clock. On a GPU, which
+    processes share, neither is a measure of anything, so there are none.
     """
     torch.set_num_threads(1)
-    task = make_task(run.data, run.per_class, run.seed)
+    task = make_task(run.data, run.per_class, run.seed, device)
     seed_everything(run.seed)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -121,30 +126,34 @@ def do(run: Run) -> dict:
         learn = RECIPES[run.recipe](task)
         seconds = {"seconds": round(time.process_time() - processor, 2),
                    "wall_seconds": round(time.perf_counter() - wall, 2)}
-        return {**run._asdict(), **measured(learn, task), **seconds, "stages": stages(learn)}
+        if device != "cpu":
+            seconds = dict.fromkeys(seconds)
+        return {**run._asdict(), "device": device, **measured(learn, task), **seconds,
+                "stages": stages(learn)}
 
 
-def do_or_say(run: Run) -> tuple[Run, dict | str]:
+def do_or_say(run: Run, device: str = "cpu") -> tuple[Run, dict | str]:
     """A line of a run, or why there is none: one failure does not end hours of work."""
     try:
-        return run, do(run)
+        return run, do(run, device)
     except Exception as error:
         return run, f"{type(error).__name__}: {error}"
     finally:
         gc.collect()  # a learner that refers to itself would keep its images until much later
 
 
-def done(runs: list[Run], workers: int) -> Iterator[tuple[Run, dict | str]]:
+def done(runs: list[Run], workers: int, device: str = "cpu") -> Iterator[tuple[Run, dict | str]]:
     """Do runs in processes of their own, or here where one is enough; yield them as they end."""
+    work = partial(do_or_say, device=device)
     if workers == 1:
-        yield from map(do_or_say, runs)
+        yield from map(work, runs)
         return
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes, before they import torch
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(do_or_say, runs)
+        yield from pool.imap_unordered(work, runs)
 
 
-def do_all(runs: list[Run], lines: Path, workers: int) -> None:
+def do_all(runs: list[Run], lines: Path, workers: int, device: str = "cpu") -> None:
     """Do the runs that are not in the file yet; each becomes a line as soon as it has ended."""
     have = {run_of(row) for row in finished(lines)}
     missing = [run for run in runs if run not in have]
@@ -152,7 +161,7 @@ def do_all(runs: list[Run], lines: Path, workers: int) -> None:
     lines.parent.mkdir(parents=True, exist_ok=True)
     with lines.open("a", encoding="utf-8") as file:
         file.write("\n")  # after a line that was cut off
-    for number, (run, row) in enumerate(done(missing, workers), start=1):
+    for number, (run, row) in enumerate(done(missing, workers, device), start=1):
         name = f"[{number} of {len(missing)}] {run.recipe}, {run.per_class or 'all'} of " \
                f"{run.data}, seed {run.seed}"
         if isinstance(row, str):
@@ -163,11 +172,22 @@ def do_all(runs: list[Run], lines: Path, workers: int) -> None:
         print(f"{name}: error {row['error']:.3f}, {row['seconds']} s", flush=True)
 
 
+def merge(rows: Iterable[dict]) -> dict[Run, dict]:
+    """The last line of each run; its seconds are those of the last line that has some."""
+    found: dict[Run, dict] = {}
+    for row in rows:
+        before = found.get(run_of(row), {})
+        found[run_of(row)] = row
+        if row["seconds"] is None:
+            found[run_of(row)] = {**row, "seconds": before.get("seconds")}
+    return found
+
+
 def write_result(rows: Iterable[dict]) -> None:
     """Write runs and what follows from them to recipes.json, with machine and versions."""
     order = {run: number for number, run in enumerate(wanted_runs())}
-    last = {run_of(row): row for row in rows}  # of a run that was done twice
-    rows = [last[run] for run in sorted(order.keys() & last.keys(), key=order.__getitem__)]
+    merged = merge(rows)
+    rows = [merged[run] for run in sorted(order.keys() & merged.keys(), key=order.__getitem__)]
     found = summary(rows, CHOOSING, JUDGING)
     content = {"question": __doc__.splitlines()[0], "quick": QUICK, "command": COMMAND,
                "machine": {**machine(), "threads": 1}, "versions": versions(),
@@ -222,11 +242,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sizes", nargs="+", help="images per class, such as 8 32 128 all")
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--workers", type=int, default=1 if QUICK else 2, help="processes")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--lines", type=Path, default=LINES, help="file of finished runs")
     parser.add_argument("--write", action="store_true", help="write the result of what there is")
     options = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     if not options.write:
-        do_all(chosen(options), options.lines, options.workers)
+        do_all(chosen(options), options.lines, options.workers, options.device)
     write_result(finished(options.lines))
 
 

@@ -2,9 +2,8 @@
 import html
 import json
 
-import nbformat
 from measure import Report
-from page import INDEX, ROOT, STYLE
+from page import ROOT, STYLE, write_cell
 
 from transfer_lessons.lr_study import (
     RuleResult,
@@ -164,10 +163,7 @@ def panel(rows: list[dict], measure: str, title: str, scale: float, left: int,
 
 def main() -> None:
     content = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else None
-    index = nbformat.read(INDEX, 4)
-    cell = next(cell for cell in index.cells if cell.id == CELL)
-    cell.source = section(content)
-    nbformat.write(index, INDEX)
+    write_cell(CELL, section(content))
     if content:
         PLOT.write_text(draw(content), encoding="utf-8")
     print(f"{content['cases'] if content else 0} cases of the learning rate in nbs/index.ipynb")

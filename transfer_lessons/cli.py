@@ -1,4 +1,4 @@
-"""The command line: `transfer-lessons run` trains offline, `transfer-lessons lessons` copies."""
+"""The command line: `transfer-lessons run` trains, `lessons` copies, `serve` shows a model."""
 from __future__ import annotations
 
 import argparse
@@ -88,7 +88,9 @@ def fine_tune(learn: Any, folder: Path, n_valid: int) -> None:
     print("== Fine-tuning: the head on a frozen body, then the later half of the body too")
     learn.fine_tune(4)
     print(learn.summary())
-    head_alone = learn.recorder.history[-5].error_rate
+    history = learn.recorder.history
+    *_, first = (number for number, row in enumerate(history) if row.epoch == 0)
+    head_alone = history[first - 1].error_rate
     error = learn.validate()[1]
     print("   error rate of the head alone", describe_error(round(head_alone * n_valid), n_valid))
     print("   error rate fine-tuned", describe_error(round(error * n_valid), n_valid))
@@ -148,16 +150,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--seed", type=int, default=42, help="of the split and of the training")
     copy = commands.add_parser("lessons", help="copy the notebooks into a folder")
     copy.add_argument("folder", type=Path, nargs="?", default=Path("transfer_lessons_course"))
+    show = commands.add_parser("serve", help="let people at this computer try an exported model")
+    show.add_argument("file", type=Path, help="as learn.export(file) wrote it")
+    show.add_argument("--port", type=int, help="1 to 65535; by default the first free one")
     given = parser.parse_args(arguments)
     try:
         if given.command == "run":
             run(given.folder, given.seed)
+        elif given.command == "serve":
+            from transfer_lessons.serve import serve
+            serve(given.file, given.port)
         else:
             copy_lessons(given.folder)
     except KeyboardInterrupt:
         print("Stopped.")
         return 130
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"transfer-lessons: {error}", file=sys.stderr)
         return 1
     return 0

@@ -106,6 +106,9 @@ def _random_numbers_of(accelerator: "Accelerator") -> Iterator[None]:
         yield
 
 # %% ../nbs/18_many_gpus.ipynb #021c4ad5
+import multiprocessing
+import os
+
 from .arguments import check_type
 from .data import ImageLoader
 
@@ -152,11 +155,14 @@ def start_accelerator(device: torch.device | str | None = None) -> "Accelerator"
     except ImportError:
         raise ImportError("Training on several devices needs "
                           "pip install 'transfer_lessons[many]'") from None
+    if multiprocessing.parent_process() is not None:
+        # A copy of a notebook's process would wait for ever for threads that were not copied.
+        os.environ["OMP_NUM_THREADS"] = "1"
+        torch.set_num_threads(1)
     wants_cpu = device is not None and torch.device(device).type == "cpu"
     return Accelerator(cpu=wants_cpu)
 
 # %% ../nbs/18_many_gpus.ipynb #069c57c5
-import os
 from pathlib import Path
 
 from fastcore.basics import patch

@@ -55,6 +55,7 @@ class Explorer:
     """
     figsize = (7.2, 3.0)  # inches
     file_format = "png"  # of the moving image; photographs are encoded much faster as "jpeg"
+    invitation = "Run this cell to see it move"  # below the image of a page without a kernel
 
     def __init__(self, **controls: widgets.Widget):
         for name, control in controls.items():
@@ -182,7 +183,7 @@ def static_image(self: Explorer) -> Image.Image:
     """The image for a page without a kernel: the first view, and a line on what could move."""
     names = [read_description(control) for control in self.controls.values()
              if control.description]
-    caption = "Run this cell to see it move"
+    caption = self.invitation
     if names:
         caption += ": " + ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
     sheet = Image.new("RGB", (self.rendered.width, self.rendered.height + 26), "white")

@@ -22,6 +22,7 @@ class Explorer:
     """
     figsize = (7.2, 3.0)
     file_format = 'png'
+    invitation = 'Run this cell to see it move'
     rendered: Any
     sentence: Any
     drawn_at: Any

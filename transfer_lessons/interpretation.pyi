@@ -5,14 +5,14 @@ from .data import ImageDataset
 from .data import ImageLoader
 from .learner import Learner
 from collections import namedtuple
-from collections.abc import Callable
 from collections.abc import Sequence
 from matplotlib.axes import Axes
 from torch import Tensor
 from typing import Any
+from typing import NamedTuple
 import numpy as np
 
-__all__ = ['Confusion', 'ClassificationInterpretation', 'losses_per_image']
+__all__ = ['Confusion', 'ClassificationInterpretation', 'Proportion', 'ClassRow']
 
 class ClassificationInterpretation:
     """A model's predictions on some images, and the questions to ask of them.
@@ -73,6 +73,13 @@ class ClassificationInterpretation:
         ax: where to draw; None makes a new figure
     """
 
+    def class_report(self) -> Table:
+        """Recall and precision of every class with their 95 % intervals, lowest recall first.
+
+    Returns:
+        a `ClassRow` per class; classes without images come last
+    """
+
     def top_losses(self, k: int | None=None) -> tuple[Tensor, Tensor]:
         """Find the images with the largest losses.
 
@@ -97,22 +104,28 @@ class ClassificationInterpretation:
         nrows: rows of the grid; None chooses
         figsize: inches
     """
-
-def _check_fit(logits: Tensor, targets: Tensor, dataset: ImageDataset, n_classes: int, losses: Tensor | None) -> None:
-    """Raise `ValueError` where predictions, targets, images and classes do not fit together."""
-
-def _takes_reduction(function: Callable) -> bool:
-    """Whether a function has an argument called `reduction`."""
-
-def losses_per_image(loss_func: Callable[..., Tensor], logits: Tensor, targets: Tensor) -> Tensor:
-    """The loss of each image, by a loss function that gives the mean of many.
-
-    Args:
-        loss_func: of torch, or your own; one that takes `reduction` is asked for "none"
-        logits: [N, classes]
-        targets: [N]
-
-    Returns:
-        [N], float
-    """
 Confusion = namedtuple('Confusion', 'actual predicted count')
+
+class Proportion(NamedTuple):
+    """A fraction of some images; it shows itself with its 95 % interval."""
+    n_correct: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        """The fraction, 0 to 1; NaN of no images."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper end (Wilson 1927); 0 and 1 of no images, which say nothing."""
+
+    def __str__(self) -> str:
+        ...
+
+class ClassRow(NamedTuple):
+    """A class in the report; f1 is the harmonic mean of recall and precision."""
+    class_name: str
+    images: int
+    recall: Proportion
+    precision: Proportion
+    f1: float

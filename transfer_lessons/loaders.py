@@ -48,11 +48,13 @@ def in_order(self: ImageLoader, vocab: Sequence[str] | None = None) -> ImageLoad
 # %% ../nbs/u2d_loaders.ipynb #d80e9acc
 import os
 from collections.abc import Mapping
+from itertools import compress
+from typing import Any
 
 import torch
 
 from .arguments import (
-    check_count, check_flag, check_fraction, check_number, check_options, check_seed)
+    as_list, check_count, check_flag, check_fraction, check_number, check_options, check_seed)
 from .copies import content_digest, warn_of_copies
 from .copies import near_copies as group_near_copies
 from .core import default_device, warn_caller
@@ -60,13 +62,13 @@ from .data import ImageDataset, augment_batch, split_by_content
 from .decoded import MemoryBudget
 from .image_files import ImageSource, get_image_files
 from .labels import check_split, read_flags, read_sources
+from .marks import apply_marks
 
 # %% ../nbs/u2d_loaders.ipynb #df726adf
-def _train_valid_masks(sources: Sequence[ImageSource], labels: Sequence[str],
-                       is_valid: Sequence[bool] | None, valid_pct: float, seed: int,
-                       near_copies: bool) -> tuple[list[bool], list[bool]]:
+def _masks(sources: Sequence[ImageSource], digests: Sequence[bytes], labels: Sequence[str],
+           is_valid: Sequence[bool] | None, valid_pct: float, seed: int,
+           near_copies: bool) -> tuple[list[bool], list[bool]]:
     """For each image, whether it is trained on and whether it is for validation; never both."""
-    digests = [content_digest(source) for source in sources]
     warn_of_copies(sources, digests)
     groups = _near_groups(sources) if near_copies else None
     if is_valid is None:
@@ -96,6 +98,24 @@ def _check_augment(augment: bool | dict | None, size: int) -> dict | None:
     augment_batch(torch.zeros(1, 3, 2, 2), torch.Generator(), **options)  # refuses bad values
     return {"size": size, **options}
 
+# %% ../nbs/u2d_loaders.ipynb #0a43d56b
+def _sort_images(sources: Any, labels: Any, is_valid: Any, vocab: Any, valid_pct: float, seed: int,
+                 near_copies: bool, marks: Any) -> tuple[list, list[str], list[str], list, list]:
+    """Images, the class of each, all classes, and masks of those to train and to validate on."""
+    sources = read_sources("sources", sources)
+    labels = as_list("labels", labels)
+    names, classes = read_labels(sources, labels, vocab)
+    flags = None if is_valid is None else read_flags("is_valid", is_valid, sources)
+    digests = [content_digest(source) for source in sources]
+    in_train, in_valid = _masks(sources, digests, names, flags, valid_pct, seed, near_copies)
+    if marks is not None:
+        vocab = None if vocab is None else classes
+        labels, kept = apply_marks(marks, sources, labels, digests, vocab)
+        sources, labels, in_train, in_valid = (
+            list(compress(some, kept)) for some in (sources, labels, in_train, in_valid))
+        names, classes = read_labels(sources, labels, vocab)
+    return sources, names, classes, in_train, in_valid
+
 # %% ../nbs/u2d_loaders.ipynb #5c7f9e75
 class ImageDataLoaders:
     """A training and a validation loader over labelled images.
@@ -117,13 +137,14 @@ class ImageDataLoaders:
         near_copies: keep images that look nearly the same on one side of the split
         max_memory: bytes for decoded images, which are read once and kept; 0 reads them in every
             epoch, and None takes a quarter of what is free
+        marks: file of `Marks` that relabels or removes single images, after the split
     """
     def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str],
                  is_valid: Sequence[bool] | None = None, *, vocab: Sequence[str] | None = None,
                  size: int = 128, bs: int = 64, valid_pct: float = 0.2, seed: int = 42,
                  augment: bool | dict = True, presize: float = 1.25, num_workers: int | None = None,
                  device: str | torch.device | None = None, near_copies: bool = False,
-                 max_memory: float | None = None):
+                 max_memory: float | None = None, marks: str | os.PathLike | None = None):
         self.size = check_count("size", size, suggestion=128)
         self.bs = check_count("bs", bs, suggestion=16)
         self.seed = check_seed("seed", seed)
@@ -136,12 +157,9 @@ class ImageDataLoaders:
         if num_workers is None:
             num_workers = min(8, os.cpu_count() or 1) if self.device.type == "cuda" else 0
         check_count("num_workers", num_workers, 0, suggestion=0)
-        sources = read_sources("sources", sources)
-        names, classes = read_labels(sources, labels, vocab)
-        self.vocab: list[str] = classes
-        flags = None if is_valid is None else read_flags("is_valid", is_valid, sources)
-        in_train, in_valid = _train_valid_masks(sources, names, flags, valid_pct, self.seed,
-                                                near_copies)
+        self.vocab: list[str]
+        sources, names, self.vocab, in_train, in_valid = _sort_images(
+            sources, labels, is_valid, vocab, valid_pct, self.seed, near_copies, marks)
         def images(mask: list[bool], size: int) -> ImageDataset:
             chosen = [i for i, flag in enumerate(mask) if flag]
             targets = [self.vocab.index(names[i]) for i in chosen]
@@ -186,14 +204,14 @@ def show_batch(self: ImageDataLoaders, max_n: int = 8, nrows: int | None = None,
     if nrows is not None:
         n_images = check_count("nrows", nrows, suggestion=2) * ncols
     xb, yb = self.one_batch()
-    show_images(list(xb[:n_images]), [self.vocab[y] for y in yb[:n_images].tolist()], ncols)
+    numbers = yb if yb.ndim == 1 else yb.argmax(1)  # mixup blends: the class of the larger part
+    show_images(list(xb[:n_images]), [self.vocab[y] for y in numbers[:n_images].tolist()], ncols)
 
 # %% ../nbs/u2d_loaders.ipynb #3da1a989
 import inspect
 from pathlib import Path
-from typing import Any
 
-from .arguments import as_list, as_path, plain, shown
+from .arguments import as_path, plain, shown
 from .folders import labels_from_folders
 from .labels import labels_from_names
 

@@ -11,7 +11,7 @@ import torch
 
 __all__ = ['ImageDataLoaders']
 
-def _train_valid_masks(sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None, valid_pct: float, seed: int, near_copies: bool) -> tuple[list[bool], list[bool]]:
+def _masks(sources: Sequence[ImageSource], digests: Sequence[bytes], labels: Sequence[str], is_valid: Sequence[bool] | None, valid_pct: float, seed: int, near_copies: bool) -> tuple[list[bool], list[bool]]:
     """For each image, whether it is trained on and whether it is for validation; never both."""
 
 def _near_groups(sources: Sequence[ImageSource]) -> list[int]:
@@ -19,6 +19,9 @@ def _near_groups(sources: Sequence[ImageSource]) -> list[int]:
 
 def _check_augment(augment: bool | dict | None, size: int) -> dict | None:
     """Arguments of `augment_batch` as a loader wants them; None changes nothing."""
+
+def _sort_images(sources: Any, labels: Any, is_valid: Any, vocab: Any, valid_pct: float, seed: int, near_copies: bool, marks: Any) -> tuple[list, list[str], list[str], list, list]:
+    """Images, the class of each, all classes, and masks of those to train and to validate on."""
 
 class ImageDataLoaders:
     """A training and a validation loader over labelled images.
@@ -40,22 +43,38 @@ class ImageDataLoaders:
         near_copies: keep images that look nearly the same on one side of the split
         max_memory: bytes for decoded images, which are read once and kept; 0 reads them in every
             epoch, and None takes a quarter of what is free
+        marks: file of `Marks` that relabels or removes single images, after the split
     """
     size: int
     bs: int
     seed: int
     budget: MemoryBudget
     device: torch.device
+    vocab: list[str]
     train: ImageLoader
     valid: ImageLoader
-    vocab: list[str]
 
-    def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None=None, *, vocab: Sequence[str] | None=None, size: int=128, bs: int=64, valid_pct: float=0.2, seed: int=42, augment: bool | dict=True, presize: float=1.25, num_workers: int | None=None, device: str | torch.device | None=None, near_copies: bool=False, max_memory: float | None=None):
+    def __init__(self, sources: Sequence[ImageSource], labels: Sequence[str], is_valid: Sequence[bool] | None=None, *, vocab: Sequence[str] | None=None, size: int=128, bs: int=64, valid_pct: float=0.2, seed: int=42, augment: bool | dict=True, presize: float=1.25, num_workers: int | None=None, device: str | torch.device | None=None, near_copies: bool=False, max_memory: float | None=None, marks: str | os.PathLike | None=None):
         ...
 
     @property
     def c(self) -> int:
         """How many classes there are; fastai's name for it."""
+
+    def new(self, size: int | None=None, bs: int | None=None) -> ImageDataLoaders:
+        """Make loaders of the same images, on the same sides of the split, of another size.
+
+    Args:
+        size: pixels per side of what the network sees; None keeps it
+        bs: batch size; None keeps it
+
+    Returns:
+        new loaders; these ones stay as they are
+
+    Raises:
+        ValueError: for a batch size beyond the number of training images, and for another size of
+            cached activations
+    """
 
     def one_batch(self) -> tuple[Tensor, Tensor]:
         """Get the next training batch, [B, 3, size, size] and [B]; looking does not change it."""

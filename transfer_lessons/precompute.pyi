@@ -78,6 +78,9 @@ class PrecomputedLearner(Learner):
     def precompute(self, *args: Any, **options: Any) -> PrecomputedLearner:
         """Run the original's frozen layers again: those that are frozen now."""
 
+    def tta(self, dl: ImageLoader | None=None, n: int=4, beta: float=0.25) -> tuple[Tensor, Any]:
+        """As `Learner.tta`, of the images themselves: cached activations cannot be augmented."""
+
 def _checked_views(views: int | None, augment: dict | None) -> int:
     """How many views to cache; `ValueError` unless they are given where images are augmented."""
 

@@ -1,5 +1,6 @@
 """The training loop: `Learner`, its step, its epochs and `fit`, which leaves everything in order."""
 # Written by `make stubs`: the module, and the methods that later modules add to it.
+from .best_epoch import BestEpoch
 from .core import Progress
 from .core import Table
 from .curves import Suggestion
@@ -14,6 +15,7 @@ from .recorder import Recorder
 from .step_guard import StepGuard
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from pathlib import Path
 from torch import Tensor
@@ -21,6 +23,7 @@ from torch import nn
 from torch.optim import Optimizer
 from typing import Any
 from typing import NamedTuple
+import contextlib
 import os
 import torch
 
@@ -76,6 +79,40 @@ class Learner:
     def create_opt(self) -> Optimizer:
         """Make a new optimizer whose learning rate can be set per layer group."""
 
+    def find_batch_size(self, start: int | None=None) -> int:
+        """Halve a batch size until training steps fit into memory; the learner stays as it is.
+
+    A copy of the network takes the steps, so what fits here fits in training too. The search is
+    that of Accelerate (`find_executable_batch_size`).
+
+    Args:
+        start: the largest batch size to try; None takes 1024, or the number of training images
+
+    Returns:
+        the batch size to make loaders with
+
+    Raises:
+        ImportError: without the extra [many]
+        torch.OutOfMemoryError: where a batch of 2 images does not fit
+    """
+
+    @contextlib.contextmanager
+    def keep_best(self, patience: int | None=None, monitor: str='valid_loss', higher_is_better: bool=False) -> Iterator[BestEpoch]:
+        """Keep the weights of the best epoch that ends in a `with` block, whatever ends the block.
+
+    Args:
+        patience: so many epochs in a row without a better one end the block (early stopping); None
+            lets all epochs run
+        monitor: what decides: "valid_loss", or the name of a metric
+        higher_is_better: of what decides; True for an accuracy
+
+    Returns:
+        what was found: `.row` is the best epoch's row of the history
+
+    Raises:
+        ValueError: for bad arguments, before anything runs
+    """
+
     def export(self, file: str | os.PathLike='export.safetensors', title: str | None=None, threshold: float=0.5) -> Path:
         """Write one file that predicts: weights, class names, image size, figures; never a pickle.
 
@@ -100,12 +137,13 @@ class Learner:
 
     "lp-ft" trains the head to convergence on cached activations, then the late half of the body
     with it, and undoes that where both loss and error of the validation images got worse (linear
-    probing, then fine-tuning: Kumar et al. 2022, arXiv 2202.10054). "fastai" trains the head for an
-    epoch, then every layer, early layers slowest, with fastai's constants.
+    probing, then fine-tuning: Kumar et al. 2022, arXiv 2202.10054). Few images make few steps, so
+    the body trains for up to twice the epochs, until there are 200 steps. "fastai" trains the head
+    for an epoch, then every layer, early layers slowest, with fastai's constants.
 
     Args:
         epochs: epochs in which the body trains too
-        base_lr: peak learning rate of the head; for "fastai" half of it once the body trains too
+        base_lr: peak learning rate of the head; half of it once the body trains too
         freeze_epochs: how often the frozen body sees each image before that; 0 leaves it out
         lr_mult: the earliest layers that train learn this many times slower than the head
         pct_start: fraction of the steps in which the learning rate rises, once the body trains
@@ -381,4 +419,19 @@ class Learner:
 
     Raises:
         ValueError: where the network has no linear layer
+    """
+
+    def tta(self, dl: ImageLoader | None=None, n: int=4, beta: float=0.25) -> tuple[Tensor, Any]:
+        """Predict each image and augmented views of it, and average: test-time augmentation.
+
+    Args:
+        dl: a loader of images; None takes the validation images
+        n: views of each image, augmented as the training images are
+        beta: weight of the plain prediction; the views share the rest, as in fastai
+
+    Returns:
+        probabilities [N, classes] and targets [N], as `get_preds`
+
+    Raises:
+        ValueError: for bad arguments, and where the training images are not augmented
     """

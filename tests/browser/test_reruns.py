@@ -36,6 +36,7 @@ cells = {"OneCycleExplorer": "e = OneCycleExplorer(); OneCycleExplorer(1e-3)",
          "FreezeExplorer": "e = FreezeExplorer(learn)", "AugmentExplorer": "e = AugmentExplorer(dls)",
          "ConfusionExplorer":
          "e = ConfusionExplorer(ClassificationInterpretation.from_learner(learn))",
+         "ImageCleaner": "e = ImageCleaner(ClassificationInterpretation.from_learner(learn), 'marks.json')",
          "LRStudyExplorer": "e = LRStudyExplorer()",
          "LossCurves": "e = LossCurves(learn)\\nwith e:\\n    learn.fit(1)",
          "LRScrubber": "learn.freeze(); s = LRScrubber(sweep_lrs(learn, [1e-3, 1e-2], 1, "

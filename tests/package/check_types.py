@@ -28,7 +28,8 @@ def declarations(library: Library) -> str:
             method = as_method(function)
             method.body = [ast.Expr(ast.Constant(...))]
             classes += [f"    {line}" for line in ast.unparse(method).splitlines()]
-            for used in names_in(*annotations(method), *annotations(function)):
+            for used in names_in(*annotations(method), *annotations(function),
+                                 *method.decorator_list):
                 imports.add(library.origin(used, module) or "")
     return "\n".join([*sorted(imports), *classes]) + "\n"
 

@@ -53,7 +53,7 @@ def test_a_quarter_is_for_testing_and_never_more_than_the_most():
     assert abs(len(recipe_tasks.split(labels, digests, None, 0).test) - recipe_tasks.MAX_TEST) <= 3
 
 
-def line(run: recipes.Run, error: float = 0.5, seconds: float = 1.0) -> dict:
+def line(run: recipes.Run, error: float = 0.5, seconds: float | None = 1.0) -> dict:
     return {**run._asdict(), "error": error, "loss": 1.0, "seconds": seconds}
 
 
@@ -62,7 +62,7 @@ def test_a_benchmark_that_was_stopped_goes_on_and_a_failure_stops_nothing(tmp_pa
     lines = tmp_path / "runs" / "recipes.jsonl"
     began = []
 
-    def do(run: recipes.Run) -> dict:
+    def do(run: recipes.Run, device: str) -> dict:
         began.append(run.seed)
         if run.seed == 1:
             raise ValueError("not today")
@@ -79,6 +79,17 @@ def test_a_benchmark_that_was_stopped_goes_on_and_a_failure_stops_nothing(tmp_pa
     recipes.do_all(runs, lines, workers=1)
     assert began == [0, 1, 2, 3, 1, 3, 4]
     assert [row["seed"] for row in recipes.finished(lines)] == [0, 2, 3, 4]
+
+
+def test_of_a_run_that_was_done_twice_the_last_error_counts_and_the_last_time_there_is():
+    run = recipes.Run("ours", "icons", 8, 0)
+    timed, untimed = line(run, 0.4, seconds=3.0), line(run, 0.2, seconds=None)
+    for rows, error in (([timed, untimed], 0.2), ([untimed, timed], 0.4)):
+        [row] = recipes.merge(rows).values()
+        assert (row["error"], row["seconds"]) == (error, 3.0)
+    pairs = [(line(run, seconds=None), line(run, seconds=2.0))]
+    assert recipe_summary.times_as_long(pairs) is None
+    assert recipe_summary.times_as_long([*pairs, (timed, line(run, seconds=6.0))]) == 0.5
 
 
 def test_the_summary_is_what_a_hand_computes():

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,13 @@ def launch(*words, **options) -> subprocess.CompletedProcess:
                    "PYTHONPATH": path}
     return subprocess.run([*LAUNCH, *map(str, words)], env=environment, capture_output=True,
                           text=True, timeout=300, check=False, **options)
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +218,32 @@ def test_the_program_says_what_is_wrong(tmp_path, capsys):
     assert main([str(tmp_path / "none"), "--cpu"]) == 1
     message = capsys.readouterr().err
     assert "none" in message and "Traceback" not in message
+
+
+@pytest.mark.case("a copied process waits for its parent's threads", "it has one thread, and trains")
+def test_a_notebook_starts_two_processes(tmp_path):
+    program = tmp_path / "notebook.py"
+    program.write_text(f"""
+import ranks
+import torch
+from accelerate import notebook_launcher
+from transfer_lessons.distributed import distribute
+
+def train():
+    learn = distribute(ranks.learner({str(tmp_path)!r}))
+    rank = learn.accelerator.process_index
+    open({str(tmp_path / 'rank ')!r} + str(rank), "w").write(repr(ranks.steps(learn, 3)))
+
+torch.set_num_threads(2)
+torch.rand(2000, 2000).exp().sum()  # starts threads, which a copy of the process lacks
+notebook_launcher(train, num_processes=2, use_port="{free_port()}")
+""")
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "2",
+                   "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run([sys.executable, program], env=environment, capture_output=True,
+                          text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    losses = [json.loads((tmp_path / f"rank {rank}").read_text()) for rank in range(2)]
+    assert losses[0] == losses[1]
+    assert_close(losses[0], ranks.steps(ranks.learner(tmp_path), 3), atol=1e-4, rtol=0)

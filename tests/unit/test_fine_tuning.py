@@ -49,12 +49,12 @@ def test_the_default_recipe_is_a_cached_head_and_then_the_late_half(
     apart = small_learner(augment=augment)
     apart.freeze()
     cached = apart.precompute(views=3 if augment else None)
-    n_epochs = math.ceil(fine_tuning.N_HEAD_STEPS / len(apart.dls.train))
+    n_epochs = math.ceil(fine_tuning.N_STEPS / len(apart.dls.train))
     cached.fit_one_cycle(n_epochs, 4e-3)
     before, after = apart.validate(), together.recorder.history[n_epochs - 1]
     assert before[0] == pytest.approx(after.valid_loss)
     apart.freeze_to(-2)
-    apart.fit_one_cycle(2, slice(2e-3, 4e-3), pct_start=0.4, div=3)
+    apart.fit_one_cycle(4, slice(1e-3, 2e-3), pct_start=0.4, div=3)
     assert apart.validate()[0] < before[0], "else the two would differ: it would be undone"
 
     assert_same(state_of(together), state_of(apart))
@@ -114,22 +114,32 @@ def test_a_network_that_cannot_be_cut_trains_its_head_on_the_images(small_learne
 
     learn = small_learner(model=Whole())
     learn.fine_tune(1, freeze_epochs=2)
-    assert [row.epoch for row in learn.recorder.history] == [0, 1, 0]
+    assert [row.epoch for row in learn.recorder.history] == [0, 1, 0, 1]
 
 
 def test_only_the_last_epoch_on_cached_activations_is_shown(small_learner, capsys):
     learn = small_learner()
     learn.fine_tune(2)
     rows = [line for line in capsys.readouterr().out.splitlines() if line[:1].isdigit()]
-    assert len(rows) == 3 and len(learn.recorder.history) > 3
+    assert len(rows) == 1 + 4 and len(learn.recorder.history) > 5
 
 
-@pytest.mark.parametrize(("recipe", "highest"), [("lp-ft", 2e-3), ("fastai", 1e-3)])
-def test_without_frozen_epochs_the_body_trains_from_the_first_step(small_learner, recipe, highest):
+@pytest.mark.parametrize(("recipe", "n_epochs"), [("lp-ft", 20), ("fastai", 10)])
+def test_without_frozen_epochs_the_body_trains_from_the_first_step(small_learner, recipe, n_epochs):
     learn = small_learner()
     learn.fine_tune(10, freeze_epochs=0, recipe=recipe)
-    assert len(learn.recorder.history) == 10
-    assert max(lrs[-1] for lrs in learn.recorder.lrs) == pytest.approx(highest)
+    assert len(learn.recorder.history) == n_epochs
+    assert max(lrs[-1] for lrs in learn.recorder.lrs) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(("n_steps", "n_epochs"), [(200, 6), (4, 4), (1, 3)])
+def test_with_few_images_the_body_trains_for_up_to_twice_the_epochs(
+        small_learner, monkeypatch, capsys, n_steps, n_epochs):
+    learn = small_learner()
+    monkeypatch.setattr(fine_tuning, "N_STEPS", n_steps * len(learn.dls.train))
+    learn.fine_tune(3, freeze_epochs=0)
+    assert len(learn.recorder.history) == n_epochs
+    assert (f"trains for {n_epochs} epochs" in capsys.readouterr().out) == (n_epochs > 3)
 
 
 @pytest.mark.case("arguments of training: numpy and torch numbers in fine_tune", "the same training")

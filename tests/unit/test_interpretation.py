@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from transfer_lessons.data import ImageDataset
-from transfer_lessons.interpretation import ClassificationInterpretation, Confusion
+from transfer_lessons.interpretation import ClassificationInterpretation, Confusion, Proportion
 from transfer_lessons.learner import Learner
 from transfer_lessons.loaders import ImageDataLoaders
 from transfer_lessons.losses import cross_entropy
@@ -140,6 +140,39 @@ def test_predictions_that_cannot_belong_to_the_images_are_refused(n_logits, n_ta
     with pytest.raises(ValueError, match=f"got {n_logits}, {n_targets} and {n_images}"):
         ClassificationInterpretation(torch.zeros(n_logits, 2), torch.zeros(n_targets).long(),
                                      blank(n_images), ["a", "b"])
+
+
+# ---- per class -------------------------------------------------------------------------------
+
+@quick
+@given(predictions())
+def test_the_report_is_that_of_scikit_learn_with_intervals(prediction):
+    metrics = pytest.importorskip("sklearn.metrics")
+    logits, targets = prediction
+    interp = made(logits, targets)
+    expected = metrics.precision_recall_fscore_support(
+        targets.numpy(), interp.predicted.numpy(), labels=range(logits.shape[1]), zero_division=0)
+    report = interp.class_report()
+    rows = {row.class_name: row for row in report}
+    for i, (precision, recall, f1, n) in enumerate(zip(*expected, strict=True)):
+        row = rows[f"class {i}"]
+        assert row.images == n == row.recall.n and row.f1 == pytest.approx(f1)
+        assert row.recall.value == pytest.approx(recall) if n else math.isnan(row.recall.value)
+        if row.precision.n:
+            assert row.precision.value == pytest.approx(precision)
+            low, high = row.precision.interval
+            assert low - 1e-9 <= row.precision.value <= high + 1e-9
+        else:
+            assert str(row.precision) == "no images" and row.precision.interval == (0, 1)
+    recalls = [row.recall.value for row in report if row.images]
+    assert recalls == sorted(recalls) and all(row.images == 0 for row in report[len(recalls):])
+
+
+def test_a_proportion_shows_its_interval_as_statsmodels_computes_it():
+    # statsmodels.stats.proportion.proportion_confint(9, 20, method="wilson")
+    assert Proportion(9, 20).interval == pytest.approx((0.2582, 0.6579), abs=1e-4)
+    assert str(Proportion(9, 20)) == "45% (26 to 66)"
+    assert repr(made(torch.eye(2), torch.arange(2)).class_report()).splitlines()[1].split()[:2] == ["class", "0"]
 
 
 # ---- from a learner -------------------------------------------------------------------------
