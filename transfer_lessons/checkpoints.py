@@ -144,7 +144,7 @@ PLACEHOLDER = "SHA-256 of the file with these 64 characters in the place of it."
 
 def _hash_entry(digest: str) -> bytes:
     """How the hash stands in the header. Inside a string JSON would escape the quotation marks."""
-    return f'"sha256":"{digest}"'.encode()
+    return f'"sha256":"{digest}"'.encode(errors="replace")
 
 # %% ../nbs/u3_checkpoints.ipynb #613fd6bb
 def save_checkpoint(file: Path, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:

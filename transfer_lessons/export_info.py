@@ -130,6 +130,10 @@ def _is_count(value: Any, minimum: int = 0) -> bool:
     """Whether a value from JSON is a whole number, at least so large."""
     return isinstance(value, int) and not isinstance(value, bool) and minimum <= value < 2**31
 
+def _is_text(value: Any) -> bool:
+    """Whether a value from JSON is text that can be written again."""
+    return isinstance(value, str) and value == value.encode(errors="replace").decode()
+
 def _are_figures(figures: Any, vocab: list[str]) -> bool:
     """Whether these are counts as `count_mistakes` makes them."""
     keys = ("train", "valid", "wrong")
@@ -152,21 +156,20 @@ def _is_network(network: Any) -> bool:
 def _wrong_part(info: dict[str, Any]) -> str | None:
     """The first part that is missing or not as `Learner.export` writes it."""
     vocab = info.get("vocab")
-    if not isinstance(vocab, list) or not vocab or not all(isinstance(name, str) for name in vocab):
+    if not isinstance(vocab, list) or not vocab or not all(map(_is_text, vocab)):
         return "vocab"
     if len(set(vocab)) != len(vocab):
         return "vocab"
     threshold = info.get("threshold")
     versions = info.get("versions")
     is_right = {
-        "title": isinstance(info.get("title"), str),
+        "title": _is_text(info.get("title")),
         "size": _is_count(info.get("size"), 1) and info["size"] <= 10_000,
         "threshold": isinstance(threshold, int | float) and 0 <= threshold <= 1,
         "activation": info.get("activation") in list(ACTIVATIONS),
         "network": "network" in info and _is_network(info["network"]),
         "figures": _are_figures(info.get("figures"), vocab),
-        "versions": isinstance(versions, dict) and all(isinstance(one, str)
-                                                       for one in versions.values())}
+        "versions": isinstance(versions, dict) and all(map(_is_text, versions.values()))}
     return next((part for part, right in is_right.items() if not right), None)
 
 # %% ../nbs/u11b_export_info.ipynb #cc72c279

@@ -75,7 +75,7 @@ class ThresholdExplorer(Explorer):
     def frame(self, figure: Figure) -> None:
         """Histograms of the groups, and the curve: they stay."""
         left, right = few_ticks(figure, 2)
-        bins = np.linspace(0, 1, 21)
+        bins = np.linspace(0, 1, 21).tolist()
         left.hist(self.groups, bins, stacked=True, color=[BLUE, ORANGE, "0.8"],
                   label=["correct", "wrong", "unknown"])
         for patches, hatch in zip(left.containers, ("", "//", ".."), strict=True):
