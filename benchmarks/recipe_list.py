@@ -165,7 +165,10 @@ BODIES = {
     "body: batch size 64": partial(two_stages, bs=64),
     "body: half the epochs": partial(two_stages, epochs=math.ceil(EPOCHS / 2)),
     "body: twice the epochs": partial(two_stages, epochs=2 * EPOCHS),
+    "body: learning rate 1e-3, twice the epochs": partial(
+        two_stages, body_lr=1e-3, epochs=2 * EPOCHS),
     "body: 100 steps at least": partial(two_stages, n_steps=100),
+    "body: 200 steps at least": partial(two_stages, n_steps=200),
     "body: hardly a warm-up": partial(two_stages, pct_start=0.05),
     "body: warm-up of half the steps": partial(two_stages, pct_start=0.5),
     "body: not augmented": partial(two_stages, augment=False),

@@ -41,7 +41,8 @@ def table(content: dict) -> str:
         f"fastai {versions['fastai']}; {facts['date']}. Errors are per cent of test images that "
         "chose nothing, means over seeds of split, weights and order with their 95 % intervals. "
         "Differences are paired by seed, in points; below 0 the recipe makes fewer errors. Seconds "
-        "are those of one processor core, without reading the images from disk; none on a GPU.", "",
+        "are those of one processor core, without reading the images from disk, where the recipes "
+        "took turns on one machine.", "",
         *recipe_lines(content), *cell_lines(content["cells"]), *overall_lines(content),
         *variant_lines(content["variants"])])
 
@@ -139,6 +140,12 @@ def difference_words(found: dict) -> str:
             f"errors (95 % interval {least:.1f} to {most:.1f})")
 
 
+def times(content: dict, other: str) -> str:
+    """How many times as long `fine_tune` takes, over the seeds on which both were timed."""
+    found = overall(content, "ours", other, "all")
+    return f", in {found['times_as_long']:.2g} times the time" if found["times_as_long"] else ""
+
+
 def sentences(content: dict) -> list[str]:
     """What the default is worth against fastai's, what its second stage is, what gained nothing."""
     few, whole = both_errors(content, 8), both_errors(content, None)
@@ -146,25 +153,25 @@ def sentences(content: dict) -> list[str]:
         return []
     seeds = len(content["chosen_on"]) + len(content["judged_on"])
     told = (f"Mean test errors of `fine_tune(4)` here and in fastai, over {seeds} splits, with the "
-            f"same images, pretrained body and epochs: with eight images per class {few}"
+            f"same images and pretrained body: with eight images per class {few}"
             f"{f'. With all of them {whole}' if whole else ''}.")
     judged = overall(content, "ours", "fastai")
     if judged and judged["low"] is not None:
         told += (f" On the seeds that chose nothing, over {judged['cells']} pairs of data set "
-                 f"and size, that is {difference_words(judged)}, in "
-                 f"{judged['times_as_long']:.2g} times the time.")
+                 f"and size, that is {difference_words(judged)}{times(content, 'fastai')}.")
     paragraphs = [told]
+    found = overall(content, "ours", "head alone", "all")
     judged = overall(content, "ours", "head alone")
-    if judged and judged["low"] is not None:
-        paragraphs.append("Against a head alone that has converged, which takes "
-                          f"{1 / judged['times_as_long']:.2g} times the time, it is "
-                          f"{difference_words(judged)}.")
+    if found and judged and judged["low"] is not None:
+        paragraphs.append("Against a head alone that has converged it is "
+                          f"{difference_words(found)}{times(content, 'head alone')}; on the seeds "
+                          f"that chose nothing {difference_words(judged)}.")
     rows = [row for row in content["variants"] if row["verdict"] != "not run often enough"]
     if rows:
-        told = sum(row["verdict"] != "gained nothing" for row in rows)
-        paragraphs.append(f"Of {len(rows)} variants, one change each, {told or 'none'} could be "
-                          "told from chance: [the table](../benchmarks/results/recipes.md) lists "
-                          "them all.")
+        gained, lost = (sum(row["verdict"] == name for row in rows) for name in ("gained", "lost"))
+        paragraphs.append(f"Of {len(rows)} variants, one change each, {gained or 'none'} gained "
+                          f"and {lost or 'none'} lost; the others could not be told from chance: "
+                          "[the table](../benchmarks/results/recipes.md) lists them all.")
     return [paragraphs[0], *([" ".join(paragraphs[1:])] if len(paragraphs) > 1 else [])]
 
 

@@ -34,7 +34,7 @@ LINES = RESULTS / "recipes.jsonl" if QUICK else Path(__file__).parents[1] / "run
 CHOOSING: tuple[int, ...] = (0, 1)
 JUDGING: tuple[int, ...] = (2, 3, 4)  # defaults are chosen on the first seeds alone
 MORE_OF_ICONS = tuple(range(5, 10))  # the default data set, where a gain is small: seeds as well
-VARIED_ON = [("icons", 32), ("solar", 32), ("flowers", 32), ("icons", None)]
+VARIED_ON = [("icons", 8), ("icons", 32), ("solar", 32), ("flowers", 32), ("icons", None)]
 if QUICK:
     CHOOSING, JUDGING, MORE_OF_ICONS, VARIED_ON = (0,), (), (), [("icons", 5)]
 

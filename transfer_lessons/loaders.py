@@ -321,8 +321,7 @@ def test_dl(self: ImageDataLoaders, files: str | os.PathLike | Sequence[ImageSou
         files = get_image_files(files)
     sources = read_sources("files", files)
     if not sources:
-        raise ValueError("files must hold at least one image; got none. "
-                         "Try files=get_image_files('photos').")
+        raise ValueError("files must hold at least one image. Try get_image_files('photos').")
     targets = [-1] * len(sources)
     if labels is not None:
         names, _ = read_labels(sources, labels, self.vocab)

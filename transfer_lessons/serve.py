@@ -125,6 +125,7 @@ def served(predictor: Predictor, port: int | None = None) -> Iterator[str]:
         finally:
             page.close(verbose=False)
 
+# %% ../nbs/u12a_serve.ipynb #9d57bb52
 def check_port(port: Any) -> int:
     """Take the number of a port that nothing listens on; `ValueError` for anything else."""
     number = check_count("port", port, suggestion=FIRST_PORT)
