@@ -34,7 +34,9 @@ def all_features(learn: Learner) -> tuple[Tensor, Tensor]:
     """
     check_type("learn", learn, Learner, "vision_learner(dls)")
     cached = learn if isinstance(learn.dls.train, CachedLoader) else learn.precompute()
-    loaders = (cached.dls.train, cached.dls.valid)
+    loaders: list[CachedLoader] = [
+        check_type("learn.dls", dl, CachedLoader, "learn.precompute().dls.train")
+        for dl in (cached.dls.train, cached.dls.valid)]
     features = torch.cat([dl.activations.float() for dl in loaders])
     targets = loaders[0].dataset.targets + loaders[1].dataset.targets
     if features.ndim != 2 or len(features) != len(targets):
@@ -130,7 +132,7 @@ def fit_probe(features: Tensor, targets: Tensor, n_classes: int | None = None,
         opt.step(loss_with_gradient)
     with torch.no_grad():
         probe.weight /= std
-        probe.bias -= probe.weight @ mean
+        probe.bias.sub_(probe.weight @ mean)
     return probe
 
 @torch.no_grad()
