@@ -11,10 +11,10 @@ NOTEBOOKS = [*sorted((ROOT / "nbs").glob("[0-9u][0-9]*.ipynb")), ROOT / "nbs/fro
 # From the ground up: a module imports only from floors below its own.
 FLOORS = ["preprocess", "arguments", "core", "comparison", "figures", "pixels", "formats", "image_files",
           "folders", "labels", "copies", "checkpoints", "marks", "workers", "decoded", "data", "loaders",
-          "datasets", "losses", "weights", "backbones", "optim", "freezing", "schedules",
+          "datasets", "losses", "weights", "backbones", "optim", "freezing", "block_features", "schedules",
           "recorder", "training_checks", "network_checks", "precision", "step_guard", "training",
           "saving", "predictions", "learner", "trust", "curves", "lr_finder", "per_image", "interpretation",
-          "activation_store", "frozen_body", "precompute", "fine_tuning", "grad_cam", "predictor", "export_info", "model_card",
+          "activation_store", "frozen_body", "precompute", "probes", "fine_tuning", "grad_cam", "predictor", "export_info", "model_card",
           "onnx_file", "export", "sharding",
           "global_batchnorm", "distributed", "sweep_result", "sweep",
           "batch_size", "best_epoch", "tta", "better", "scrubber", "explorers",
