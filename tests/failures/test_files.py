@@ -294,5 +294,5 @@ def test_download_cut_or_altered_and_archive_that_leaves_its_folder(name, server
         download_and_extract_archive(f"{server}/{name}", str(root), md5="0" * 32)
     root = tmp_path / "kept" / "here"
     with pytest.raises(ConnectionError, match="could not be downloaded.*Try again"):
-        datasets._downloaded(dataset, "Photos", root, server)
+        datasets._downloaded(dataset, "Photos", root, server=server)
     assert not list(tmp_path.glob("**/escaped.txt"))

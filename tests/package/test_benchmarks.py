@@ -108,10 +108,11 @@ def test_the_halves_of_the_held_out_images_share_none():
 
 
 def test_the_page_of_rules_shows_the_stored_result():
+    import page
     import rules_page
     content = json.loads(rules_page.RESULT.read_text())
     text = rules_page.section(content)
     assert f"{content['trainings']:,} times" in text
-    cells = json.loads(rules_page.INDEX.read_text(encoding="utf-8"))["cells"]
+    cells = json.loads(page.INDEX.read_text(encoding="utf-8"))["cells"]
     assert [text] == ["".join(cell["source"]) for cell in cells if cell["id"] == rules_page.CELL]
     assert rules_page.draw(content) == rules_page.PLOT.read_text()
