@@ -193,7 +193,8 @@ def lesson_data(content: dict) -> str:
     told = ("recipe", "against", "mean", "low", "high", "verdict")
     variants = [{name: row[name] for name in told} for row in content["variants"]]
     facts = {"command": content["command"], "date": content["machine"]["date"],
-             "cpu": content["machine"]["cpu"], "versions": content["versions"],
+             "cpu": content["machine"]["cpu"], "on_gpu": n_on_gpu(content),
+             "versions": content["versions"],
              "chosen_on": content["chosen_on"], "judged_on": content["judged_on"]}
     runs = ",\n".join(json.dumps([row[name] for name in columns]) for row in content["runs"])
     head = json.dumps({**facts, "variants": variants, "columns": columns}, indent=1)
