@@ -84,8 +84,10 @@ def overall_lines(content: dict) -> list[str]:
     chosen, judged = (", ".join(map(str, content[name])) for name in ("chosen_on", "judged_on"))
     return ["## Over all of them", "",
             f"Variants were compared on seeds {chosen} alone, and how `fine_tune` trains the body "
-            f"was chosen by that; {judged} are the seeds to judge on. How it trains the head comes "
-            "from other splits of the same images. Cells of a seed share images, so the interval "
+            f"was chosen by that and by two more splits of the icons, which are not shown: what "
+            "helped there was twice the epochs at half the learning rate. "
+            f"{judged} are the seeds to judge on. How it trains the head comes from other splits "
+            "of the same images. Cells of a seed share images, so the interval "
             "is one over seeds, each with its mean over cells; where there are only two seeds it "
             "is one over single runs.", "",
             *difference_lines(content["overall"]), ""]

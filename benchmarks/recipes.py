@@ -175,11 +175,12 @@ def do_all(runs: list[Run], lines: Path, workers: int, device: str = "cpu") -> N
 def merge(rows: Iterable[dict]) -> dict[Run, dict]:
     """The last line of each run; its seconds are those of the last line that has some."""
     found: dict[Run, dict] = {}
+    seconds: dict[Run, float] = {}
     for row in rows:
-        before = found.get(run_of(row), {})
-        found[run_of(row)] = row
-        if row["seconds"] is None:
-            found[run_of(row)] = {**row, "seconds": before.get("seconds")}
+        run = run_of(row)
+        if row["seconds"] is not None:
+            seconds[run] = row["seconds"]
+        found[run] = {**row, "seconds": seconds.get(run)}
     return found
 
 

@@ -9,18 +9,17 @@ LIBRARY = ROOT / "transfer_lessons"
 NOTEBOOKS = [*sorted((ROOT / "nbs").glob("[0-9u][0-9]*.ipynb")), ROOT / "nbs/from_fastai.ipynb"]
 
 # From the ground up: a module imports only from floors below its own.
-FLOORS = ["preprocess", "arguments", "core", "comparison", "figures", "pixels", "formats", "image_files",
-          "folders", "labels", "copies", "checkpoints", "marks", "workers", "decoded", "data", "loaders",
-          "datasets", "losses", "weights", "backbones", "optim", "freezing", "block_features", "schedules",
-          "recorder", "training_checks", "network_checks", "precision", "step_guard", "training",
-          "saving", "predictions", "learner", "trust", "curves", "lr_finder", "per_image", "interpretation",
-          "activation_store", "frozen_body", "precompute", "probes", "fine_tuning", "grad_cam", "predictor", "export_info", "model_card",
-          "onnx_file", "export", "sharding",
-          "global_batchnorm", "distributed", "sweep_result", "sweep",
-          "batch_size", "best_epoch", "tta", "better", "scrubber", "explorers",
-          "threshold_explorer", "plot_explorers", "lr_study", "image_explorers", "cleaner", "widget_messages",
-          "live",
-          "app", "serve"]
+FLOORS = ["preprocess", "arguments", "core", "comparison", "figures", "pixels", "formats",
+          "image_files", "folders", "labels", "copies", "checkpoints", "marks", "workers",
+          "decoded", "data", "loaders", "datasets", "losses", "weights", "backbones", "optim",
+          "freezing", "block_features", "schedules", "recorder", "training_checks",
+          "network_checks", "precision", "step_guard", "training", "saving", "predictions",
+          "learner", "trust", "curves", "lr_finder", "per_image", "interpretation",
+          "activation_store", "frozen_body", "precompute", "probes", "fine_tuning", "grad_cam",
+          "predictor", "export_info", "model_card", "onnx_file", "export", "sharding",
+          "global_batchnorm", "distributed", "sweep_result", "sweep", "batch_size", "best_epoch",
+          "tta", "better", "scrubber", "explorers", "threshold_explorer", "plot_explorers",
+          "lr_study", "image_explorers", "cleaner", "widget_messages", "live", "app", "serve"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
 
 
