@@ -8,7 +8,7 @@ from torch import nn
 from transfer_lessons.exercises.kit import Choice, Exercise, Question, Wrong
 
 
-def explodes(lr, curvatures):
+def will_explode(lr, curvatures):
     return any(abs(1 - lr * curvature) > 1 for curvature in curvatures)
 
 
@@ -23,8 +23,8 @@ def explodes_on_the_way(lr, curvatures):
     return False
 
 
-EXPLODES = Exercise(
-    "explodes", explodes, idea="the steepest direction limits the learning rate",
+WILL_EXPLODE = Exercise(
+    "will_explode", will_explode, idea="the steepest direction limits the learning rate",
     expected=explodes_on_the_way,
     cases={
         "the lesson's valley": lambda: (0.3, [0.19, 3.73]),
@@ -271,7 +271,7 @@ NAMES_WITHOUT_DECAY = Exercise(
     why="Biases, weights of norms and single numbers have at most one dimension, whatever they are "
         "called and whichever layer they are in.")
 
-EXERCISES = [EXPLODES, LION_STEP, NAMES_WITHOUT_DECAY]
+EXERCISES = [WILL_EXPLODE, LION_STEP, NAMES_WITHOUT_DECAY]
 
 QUESTIONS = [
     Question("With a constant learning rate the loss fell fast. Now it has stopped falling, well "
