@@ -85,7 +85,7 @@ CONV_AT = Exercise(
     hints=["Which pixels lie under the filter at this position? The first one is row * stride.",
            "Cut the patch [C, k, k] out of x. Multiplied by w, of shape [O, C, k, k], it "
            "broadcasts over the filters.",
-           "Add up everything except the filters: .sum((1, 2, 3))."],
+           "Add up everything except the filters: `.sum((1, 2, 3))`."],
     why="Each filter multiplies the same patch by its weights and adds it all up, colours "
         "included. A layer does no more than that, at every position.")
 
@@ -257,11 +257,11 @@ KNN_ACCURACY = Exercise(
         Wrong("the error rate", lambda features, y: 1 - knn_accuracy(features, y),
               "This is the error rate. The accuracy is the fraction that is right."),
     ],
-    hints=["F.normalize(features, dim=1) gives each row length 1. What is the product of two such "
-           "rows?",
+    hints=["`F.normalize(features, dim=1)` gives each row length 1. What is the product of two "
+           "such rows?",
            "An image must not find itself. What can you put on the diagonal so that argmax never "
            "takes it?",
-           "y[nearest] are the classes of the nearest neighbours."],
+           "`y[nearest]` are the classes of the nearest neighbours."],
     why="Cosines compare directions, so no image is a neighbour just for being long. With minus "
         "infinity on the diagonal, none is its own.")
 
@@ -272,7 +272,7 @@ QUESTIONS = [
         Choice("A network that learns nothing.",
                "It learns: a single linear layer on good inputs learns quite well."),
         Choice("A network that computes no more than a single linear layer.",
-               "Right: linear after linear is linear, so its depth gains nothing.", right=True),
+               "Linear after linear is linear, so its depth gains nothing.", right=True),
         Choice("The same network, only slower to train.",
                "It cannot bend any more: what needs a curve, it can never learn."),
     ]),
@@ -281,7 +281,7 @@ QUESTIONS = [
                "You looked at the best of many units. With enough of them even a random network "
                "has a pretty one."),
         Choice("That is not shown.",
-               "Right: one unit chosen among many proves little, and you have not seen which "
+               "One unit chosen among many proves little, and you have not seen which "
                "faces leave it cold. Compare with a random network and with shuffled labels.",
                right=True),
         Choice("No, single units never mean anything.",
@@ -291,7 +291,7 @@ QUESTIONS = [
         Choice("A: it makes fewer mistakes.",
                "Fewer by six or seven images. Another split could turn it round."),
         Choice("It is open: repeat it on several splits, each head at its best learning rate.",
-               "Right. The lesson's heads differed as much until both had a learning rate that "
+               "The lesson's heads differed as much until both had a learning rate that "
                "suited them.", right=True),
         Choice("B: a more complex head will win on more data.",
                "Nothing here says that, nor which of the two is more complex."),

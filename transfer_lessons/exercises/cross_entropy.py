@@ -19,6 +19,12 @@ def my_loss_without_shift(logits, y):
     return -probabilities[range(len(y)), y].log().mean()
 
 
+def my_loss_by_naive_softmax(logits, y):
+    exp_logits = logits.exp()
+    log_probs = (exp_logits / exp_logits.sum(1, keepdim=True)).log()
+    return -log_probs[range(len(y)), y].mean()
+
+
 def my_loss_with_batch_maximum(logits, y):
     shifted = logits - logits.max()
     log_probs = shifted - shifted.exp().sum(1, keepdim=True).log()
@@ -34,9 +40,8 @@ MY_LOSS = Exercise(
     "my_loss", my_loss, idea="cross-entropy that neither overflows nor underflows",
     expected=F.cross_entropy, gradient=True,
     cases={
-        "an ordinary batch": lambda: (some_logits(5, 4), torch.tensor([3, 0, 1, 1, 2])),
+        "as many images as classes": lambda: (some_logits(5, 5), torch.tensor([3, 0, 1, 1, 2])),
         "a single image": lambda: (some_logits(1, 4), torch.tensor([2])),
-        "as many images as classes": lambda: (some_logits(3, 3), torch.tensor([1, 0, 2])),
         "a logit 200 below the other": lambda: (torch.tensor([[0.0, 200.0]]), torch.tensor([0])),
         "rows 500 apart": lambda: (
             torch.tensor([[0.0, 1.0, 2.0], [500.0, 501.0, 503.0]]), torch.tensor([2, 0])),
@@ -47,9 +52,14 @@ MY_LOSS = Exercise(
     },
     wrong=[
         Wrong("softmax, then log",
-              lambda logits, y: -logits.softmax(1).log()[range(len(y)), y].mean(),
+              lambda logits, y: -logits.softmax(1)[range(len(y)), y].log().mean(),
               "A small probability rounds to 0, and its logarithm is minus infinity. Compute the "
-              "logarithm in one go: x - log(sum of exponentials)."),
+              "logarithm in one go: `x - log(sum of exponentials)`."),
+        Wrong("softmax, then log of the whole table",
+              lambda logits, y: -logits.softmax(1).log()[range(len(y)), y].mean(),
+              "A small probability rounds to 0, and its logarithm is minus infinity, even that of "
+              "classes nobody asked for, which spoils the gradient. Compute the logarithm in one "
+              "go: `x - log(sum of exponentials)`."),
         Wrong("adds a little before the log",
               lambda logits, y: -(logits.softmax(1) + 1e-7).log()[range(len(y)), y].mean(),
               "The little number under the logarithm hides the infinity, and caps the loss at "
@@ -58,6 +68,10 @@ MY_LOSS = Exercise(
         Wrong("no shift", my_loss_without_shift,
               "The exponential of a large logit is infinity, and infinity divided by infinity is "
               "NaN. Subtract the largest logit of each row first."),
+        Wrong("the naive softmax", my_loss_by_naive_softmax,
+              "Two things go wrong here. The exponential of a large logit is infinity, and "
+              "infinity by infinity is NaN: subtract the largest logit of each row first. And a "
+              "probability of 0 has no finite logarithm: take log and exp together."),
         Wrong("the largest of the batch", my_loss_with_batch_maximum,
               "You shifted by the largest logit of the whole batch, so in the other rows all "
               "exponentials become 0. Take the maximum of each row: max over dim 1, keepdim=True."),
@@ -67,8 +81,8 @@ MY_LOSS = Exercise(
               "of each image, over dim 1, must add up to 1."),
         Wrong("a table instead of a column",
               lambda logits, y: -logits.log_softmax(1)[:, y].mean(),
-              "log_probs[:, y] is a table of N by N: each image with the targets of all images. "
-              "You want one number per row: log_probs[range(N), y]."),
+              "`log_probs[:, y]` is a table of N by N: each image with the targets of all images. "
+              "You want one number per row: `log_probs[range(N), y]`."),
         Wrong("grades its own guess",
               lambda logits, y: -logits.log_softmax(1).amax(1).mean(),
               "This is the loss of the predicted class, as if the network were always right. Look "
@@ -76,6 +90,10 @@ MY_LOSS = Exercise(
         Wrong("a sum",
               lambda logits, y: -logits.log_softmax(1)[range(len(y)), y].sum(),
               "This is the sum over the batch, so it grows with the batch size. Take the mean."),
+        Wrong("a plain number", lambda logits, y: F.cross_entropy(logits, y).item(),
+              "The values are right. But PyTorch cannot follow a plain number back to the logits, "
+              "so nothing can be trained with it. Stay with tensors: no `item()`, `float()` or "
+              "`math.log()`."),
         Wrong("no minus",
               lambda logits, y: logits.log_softmax(1)[range(len(y)), y].mean(),
               "The sign is missing. The logarithm of a probability is negative; a loss is small "
@@ -87,10 +105,10 @@ MY_LOSS = Exercise(
               "where it is not the target. Look the target up by its index instead."),
     ],
     hints=["Which number can you subtract from all logits of a row without changing its softmax?",
-           "The logarithm of softmax is x - log(sum(exp(x))). With x shifted so that its largest "
+           "The logarithm of softmax is `x - log(sum(exp(x)))`. With x shifted so that its largest "
            "value is 0, nothing overflows, and the sum is at least 1.",
-           "log_probs[range(len(y)), y] picks one log-probability per row. Minus their mean is the "
-           "loss."],
+           "`log_probs[range(len(y)), y]` picks one log-probability per row. Minus their mean is "
+           "the loss."],
     why="After the shift by each row's own maximum, every exponential is at most 1 and one of them "
         "is 1. No probability is formed that could round to 0, so 200 below costs 200.")
 
@@ -154,7 +172,7 @@ LOGIT_GRADIENT = Exercise(
               "must add up to 1."),
     ],
     hints=["The lesson found it for the sum over a batch. What does the mean change?",
-           "F.one_hot(y, C) gives the targets as rows of zeros with a single 1.",
+           "`F.one_hot(y, C)` gives the targets as rows of zeros with a single 1.",
            "Each row of the result adds up to 0. Does yours?"],
     why="Each logit is pushed by its error, divided by the number of images. A certain and right "
         "prediction is left alone.")
@@ -215,8 +233,8 @@ RIGHT_BUT_WORSE = Decision(
               "Give two rows, one per image, of three logits each, such as "
               "[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]."),
     ],
-    hints=["The loss of a row is -log(p), with p the probability of class 0. You want a small p in "
-           "the first row, a large p in the second.",
+    hints=["The loss of a row is `-log(p)`, with p the probability of class 0. You want a small p "
+           "in the first row, a large p in the second.",
            "The first is right if its p is the largest of three. It can be just above a third.",
            "The second is wrong if another p is larger. Its own can be just below a half, if the "
            "third class gets hardly anything."],
@@ -265,10 +283,8 @@ LABELS_ABOVE = Exercise(
               "whatever p is. Compare the probability with p."),
         Wrong("the logarithm of p",
               lambda logits, p: logits > torch.tensor(p).log(),
-              "log(p) is the logarithm of a probability. The logit that belongs to p is the "
-              "logarithm of its odds, log(p / (1 - p))."),
-        Wrong("below p", lambda logits, p: logits.sigmoid() < p,
-              "These are the labels whose probability is below p: the others."),
+              "`log(p)` is the logarithm of a probability. The logit that belongs to p is the "
+              "logarithm of its odds, `log(p / (1 - p))`."),
         Wrong("overflows", lambda logits, p: logits.exp() / (1 + logits.exp()) > p,
               "The exponential of a large logit is infinity, and infinity divided by infinity is "
               "NaN, which is above nothing. torch.sigmoid avoids that."),
@@ -283,12 +299,12 @@ EXERCISES = [MY_LOSS, LOGIT_GRADIENT, RIGHT_BUT_WORSE, LABELS_ABOVE]
 QUESTIONS = [
     Question("A network for 100 classes with a new head starts with a loss of 9. Is something "
              "broken?", [
-                 Choice("Yes: before training the loss must be log(100), about 4.6.",
+                 Choice("Yes: before training the loss must be `log(100)`, about 4.6.",
                         "That is the loss of equal probabilities. A random head does not give "
                         "those: its logits are random but far apart."),
                  Choice("Not necessarily: a random head is often overconfident.",
-                        "Right. It is confident and knows nothing, which costs more than log(100). "
-                        "In the first steps the loss should fall quickly; if it does not, look for "
+                        "It is confident and knows nothing, which costs more than `log(100)`. In "
+                        "the first steps the loss should fall quickly; if it does not, look for "
                         "the cause.", right=True),
                  Choice("No: the first loss says nothing.",
                         "It says a little. If it is infinite or NaN, look for the cause before you "
@@ -300,7 +316,7 @@ QUESTIONS = [
                         "The loss judges confidence, the error rate does not. One very confident "
                         "mistake can outweigh several images that are now right."),
                  Choice("Yes: a few mistakes have become more confident.",
-                        "Right. The two measure different things, so look at both.", right=True),
+                        "The two measure different things, so look at both.", right=True),
                  Choice("Only if something is wrong with the validation set.",
                         "It happens with perfectly good data, often late in training."),
              ]),
@@ -309,6 +325,6 @@ QUESTIONS = [
                                      "softmax divides by their sum."),
                  Choice("It falls, because the target's logit is larger.",
                         "The others grew by as much. Only the lead over them counts."),
-                 Choice("Nothing.", "Right: softmax sees differences only.", right=True),
+                 Choice("Nothing.", "Softmax sees differences only.", right=True),
              ]),
 ]

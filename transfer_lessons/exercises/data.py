@@ -80,9 +80,18 @@ IN_VALID = Exercise(
     wrong=[
         Wrong("hash()",
               lambda content, fraction, seed: hash((content, seed)) % 1_000_000 < 1e6 * fraction,
-              "Python's hash() of bytes and text is salted: it gives other numbers in every new "
+              "Python's `hash()` of bytes and text is salted: it gives other numbers in every new "
               "Python. Tomorrow other images are held out, and today's training images are among "
               "them. Take a digest of hashlib instead."),
+        Wrong("hash() in whole percents",
+              lambda content, fraction, seed: hash((content, seed)) % 100 < 100 * fraction,
+              "Two things go wrong. Python's `hash()` of bytes and text is salted: tomorrow it "
+              "gives other numbers, and holds out other images. And whole percents are too coarse "
+              "for one in a thousand. Make a number from 0 to 1 out of a digest of hashlib."),
+        Wrong("random", lambda content, fraction, seed: random.random() < fraction,
+              "A random number knows nothing about the image: it depends on how many were drawn "
+              "before. Ask again, and other images are held out. The number must come from the "
+              "content."),
         Wrong("a new generator every time",
               lambda content, fraction, seed: random.Random(seed).random() < fraction,
               "Each call makes a new generator from the same seed, so each image gets the same "
@@ -100,6 +109,10 @@ IN_VALID = Exercise(
               "Modulo 1 / fraction knows only a half, a third, a quarter and so on, and fails at "
               "0; and a larger part does not include the smaller one. Compare a number from 0 to "
               "1 with the fraction."),
+        Wrong("whole percents",
+              lambda content, fraction, seed: number_of(content, seed) % 100 < 100 * fraction,
+              "Modulo 100 knows whole percents only, so one in a thousand becomes one in a "
+              "hundred. Turn the digest into a number from 0 to 1."),
         Wrong("the first byte only",
               lambda content, fraction, seed: (number_of(content, seed) >> 56) / 256 < fraction,
               "A single byte has 256 values, so one in a thousand becomes one in 256. Use more "
@@ -111,9 +124,9 @@ IN_VALID = Exercise(
     ],
     hints=["The same content and seed must give the same answer, in any order, on any day, on any "
            "computer. What turns bytes into a number in such a way?",
-           "hashlib.sha256(some_bytes).digest() gives 32 bytes. Put the seed in front of the "
+           "`hashlib.sha256(some_bytes).digest()` gives 32 bytes. Put the seed in front of the "
            "content before you hash it.",
-           "int.from_bytes(digest[:8], 'big') / 2**64 is a number from 0 to 1. Is it below the "
+           "`int.from_bytes(digest[:8], 'big') / 2**64` is a number from 0 to 1. Is it below the "
            "fraction?"],
     why="The digest looks random but depends on nothing except content and seed. So each image has "
         "its fixed place between 0 and 1, new files move no others, and copies stay together.")
@@ -171,7 +184,7 @@ MIRROR_BATCH = Exercise(
         Wrong("upside down",
               lambda x, y, flip, partner: (
                   where_flipped(flip, x.flip(-2), x), torch.where(flip, partner[y], y)),
-              "flip(-2) turns the rows round, so the images stand on their heads. Left and right "
+              "`flip(-2)` turns the rows round, so the images stand on their heads. Left and right "
               "are columns, the last dimension."),
         Wrong("swaps colours",
               lambda x, y, flip, partner: (
@@ -188,7 +201,7 @@ MIRROR_BATCH = Exercise(
               "labels as you do for the images."),
         Wrong("line two undoes line one", mirror_in_two_lines,
               "Left became right, and then every right, the new ones too, became left. Look all "
-              "partners up at once, in the old labels: partner[y]."),
+              "partners up at once, in the old labels: `partner[y]`."),
         Wrong("all images",
               lambda x, y, flip, partner: (x.flip(-1), torch.where(flip, partner[y], y)),
               "All images are mirrored, though flip asks for some of them. Choose image by image, "
@@ -198,16 +211,16 @@ MIRROR_BATCH = Exercise(
                   torch.where(flip, x.flip(-1), x), torch.where(flip, partner[y], y)),
               "flip has one value per image, but broadcasting starts at the last dimension, so it "
               "chose columns. Where sizes differ it fails; where they agree, it silently mixes "
-              "columns. Write flip[:, None, None, None]."),
+              "columns. Write `flip[:, None, None, None]`."),
         Wrong("drops the others",
               lambda x, y, flip, partner: (x[flip].flip(-1), partner[y[flip]]),
               "Only the mirrored images come back. Those that stay as they are belong to the batch "
               "too, at their old places."),
     ],
     hints=["The columns of [B, 3, H, W] are its last dimension.",
-           "torch.where(condition, a, b) takes from a where the condition holds, else from b. The "
-           "condition needs a value per image: which shape broadcasts to [B, 3, H, W]?",
-           "partner[y] looks up the partner of every label at once. Take it where flip is True."],
+           "`torch.where(condition, a, b)` takes from a where the condition holds, else from b. "
+           "The condition needs a value per image: which shape broadcasts to [B, 3, H, W]?",
+           "`partner[y]` looks up the partner of every label at once. Take it where flip is True."],
     why="An augmentation promises that the label fits the new image. Looked up all at once, in the "
         "old labels, no exchange can undo another.")
 
@@ -252,7 +265,7 @@ UNDO_NORMALIZE = Exercise(
         Wrong("columns instead of channels", lambda x, mean, std: x * std + mean,
               "A tensor of three broadcasts over the last dimension, the columns. On most images "
               "that is an error; on one three pixels wide it is silently wrong. Shape mean and std "
-              "as [3, 1, 1], with [:, None, None]."),
+              "as [3, 1, 1], with `[:, None, None]`."),
         Wrong("stretches to 0 and 1", lambda x, mean, std: (x - x.min()) / (x.max() - x.min()),
               "Stretching the smallest value to 0 and the largest to 1 always looks fine. It gives "
               "colours that the image never had, and hides mistakes in normalising."),
@@ -268,7 +281,7 @@ UNDO_NORMALIZE = Exercise(
     hints=["Solve y = (x - mean) / std for x.",
            "mean has shape [3], x has shape [B, 3, H, W]. Broadcasting lines up the last "
            "dimensions: which shape must mean have?",
-           "mean[:, None, None] has shape [3, 1, 1]."],
+           "`mean[:, None, None]` has shape [3, 1, 1]."],
     why="Undone in reverse order, and per channel. Now a batch can be looked at as the network's "
         "author saw it, and a mistake in normalising shows as a wrong colour.")
 
@@ -280,7 +293,7 @@ QUESTIONS = [
                  Choice("It has twice as much to learn from.",
                         "A copy shows the model nothing new. More images help if they are others."),
                  Choice("Many validation images have their copy in the training set.",
-                        "Yes: that is leakage. The model recognises the copy, and the score says "
+                        "That is leakage. The model recognises the copy, and the score says "
                         "nothing about images it has not seen.", right=True),
                  Choice("A larger validation set has a lower error.",
                         "A larger one makes the error more certain, not lower."),
@@ -289,14 +302,14 @@ QUESTIONS = [
              "asked for. How many more pixels are read?", [
                  Choice("25 %", "25 % more per side, and an image has two sides."),
                  Choice("50 %", "Two times 25 % is nearly right: but 1.25 times 1.25 is more."),
-                 Choice("56 %", "Yes: 1.25 × 1.25 = 1.5625.", right=True),
+                 Choice("56 %", "1.25 × 1.25 = 1.5625.", right=True),
              ]),
     Question("You fine-tune a pretrained network and forget to normalise as it needs. What "
              "happens?", [
                  Choice("An error, because the values do not fit.",
                         "Any numbers fit. The shapes are right, so nothing complains."),
                  Choice("It trains without an error, and may predict worse.",
-                        "Yes, and that makes it dangerous: nothing looks wrong. So here "
+                        "That is what makes it dangerous: nothing looks wrong. So here "
                         "normalising is the first layer of the network.", right=True),
                  Choice("Nothing: the network soon learns the new scale.",
                         "Training makes up for some of it. But the pretrained layers start from "

@@ -12,7 +12,7 @@ QUESTIONS = [
                         "It is learning its training images. The validation loss says that this "
                         "does not carry over to others."),
                  Choice("A first sign of overfitting.",
-                        "Right: it learns details that help nowhere else. Lesson 10 shows when to "
+                        "It learns details that help nowhere else. Lesson 10 shows when to "
                         "worry about it.", right=True),
                  Choice("The validation set is too easy.",
                         "Then its loss would be low. It is rising."),
@@ -23,7 +23,7 @@ QUESTIONS = [
                         "Three points are five images here. The 95 % interval of each error rate "
                         "spans more than ten points."),
                  Choice("That is not shown: it may well be noise.",
-                        "Right. With so few images, three or four points are within the noise.",
+                        "With so few images, three or four points are within the noise.",
                         right=True),
                  Choice("No: a difference under ten points is never real.",
                         "With more images it may be. How sure you can be depends on their number."),
@@ -34,7 +34,7 @@ QUESTIONS = [
                         "Only for a calibrated network, and only for images like those it was "
                         "trained on."),
                  Choice("No: it must name one of its classes, even where none fits.",
-                        "Right. It can be very confident about nonsense.", right=True),
+                        "It can be very confident about nonsense.", right=True),
                  Choice("No, the chance is 97 % of the validation accuracy.",
                         "The two do not multiply like that, and the validation set says nothing "
                         "about breakfasts."),

@@ -10,7 +10,7 @@ from transfer_lessons.exercises.kit import Choice, Exercise, Question, Wrong
 from transfer_lessons.freezing import spread_lrs
 
 ADVICE_MODE = ("BatchNorm's statistics move with every forward pass in training mode, whatever "
-               "requires_grad says. Put the body into evaluation mode: body.eval().")
+               "`requires_grad` says. Put the body into evaluation mode: `body.eval()`.")
 
 
 def what_changes(requires_grad, zero_gradient, lr, weight_decay, training):
@@ -64,13 +64,13 @@ WHAT_CHANGES = Exercise(
         Wrong("statistics follow the flag",
               lambda flag, zero, lr, decay, training: (
                   flag and lr > 0 and (decay > 0 or not zero), training and flag),
-              "requires_grad belongs to parameters, and statistics are none. They move with every "
-              "forward pass in training mode."),
+              "`requires_grad` belongs to parameters, and statistics are none. They move with "
+              "every forward pass in training mode."),
         Wrong("evaluation mode stops the weights",
               lambda flag, zero, lr, decay, training: (
                   flag and lr > 0 and (decay > 0 or not zero) and training, training),
-              "eval() changes what BatchNorm and dropout do. Gradients are computed as before, and "
-              "the optimizer moves the weights."),
+              "`eval()` changes what BatchNorm and dropout do. Gradients are computed as before, "
+              "and the optimizer moves the weights."),
         Wrong("a gradient of zero stops the weights",
               lambda flag, zero, lr, decay, training: (flag and lr > 0 and not zero, training),
               "AdamW's weight decay shrinks every weight that has a gradient, even a gradient of "
@@ -87,11 +87,11 @@ WHAT_CHANGES = Exercise(
         Wrong("decay moves frozen weights",
               lambda flag, zero, lr, decay, training: (
                   lr > 0 and (decay > 0 or (flag and not zero)), training),
-              "Without requires_grad the gradient is None, and the optimizer skips the parameter, "
-              "decay included. None is not zero."),
+              "Without `requires_grad` the gradient is None, and the optimizer skips the "
+              "parameter, decay included. None is not zero."),
         Wrong("the flag decides alone",
               lambda flag, zero, lr, decay, training: (flag, training),
-              "requires_grad allows a weight to move. It also takes a learning rate above 0, and "
+              "`requires_grad` allows a weight to move. It also takes a learning rate above 0, and "
               "something to move it: a gradient or weight decay."),
         Wrong("decay without learning rate",
               lambda flag, zero, lr, decay, training: (
@@ -101,7 +101,7 @@ WHAT_CHANGES = Exercise(
     ],
     hints=["Take the two apart: who moves weights, and who moves statistics?",
            "Statistics move in the forward pass. Which switch does a forward pass know?",
-           "A weight needs three things: requires_grad, a learning rate above 0, and either a "
+           "A weight needs three things: `requires_grad`, a learning rate above 0, and either a "
            "gradient that is not zero or weight decay."],
     why="The optimizer moves weights, the forward pass moves statistics. Each has its own "
         "switches, so holding a layer still takes two of them.")
@@ -147,25 +147,22 @@ def freeze_and_eval_all(model):
     model.eval()
 
 
-def model_with(make_body):
-    """A body with six features, and a head with BatchNorm and dropout."""
-    with torch.random.fork_rng(devices=[]):
+def body_of(names):
+    """A body of six features from names of layers; a list among them is a block."""
+    makers = {"Linear": lambda: nn.Linear(6, 6), "BatchNorm": lambda: nn.BatchNorm1d(6),
+              "Dropout": lambda: nn.Dropout(0.5), "ReLU": nn.ReLU}
+    return nn.Sequential(*[body_of(name) if isinstance(name, list) else makers[name]()
+                           for name in names])
+
+
+def train_after(freeze, names, gradients_left_over=False):
+    """Freeze a body in training mode, take two steps of AdamW, and say what has changed."""
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
         head = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5),
                              nn.Linear(8, 3))
-        return nn.Sequential(make_body(), head)
-
-
-def nested_body():
-    block = nn.Sequential(nn.Linear(6, 6), nn.Sequential(nn.BatchNorm1d(6), nn.ReLU()))
-    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), block)
-
-
-def train_after(freeze, model, gradients_left_over=False):
-    """Freeze a model in training mode, take two steps of AdamW, and say what has changed."""
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(1)
-        images = torch.randn(12, 4)
+        model = nn.Sequential(body_of(names), head)
+        images = torch.randn(12, 6)
         targets = torch.arange(12) % 3
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.1)
         model.train()
@@ -181,41 +178,38 @@ def train_after(freeze, model, gradients_left_over=False):
             optimizer.zero_grad()
         changed = {name for name, value in model.state_dict().items()
                    if not torch.equal(value, before[name])}
-        body, head = model
-        is_steady = torch.equal(body(images[:1].repeat(12, 1))[0], body(images)[0])
-    return describe(changed, is_steady, head.training and all(m.training for m in head))
-
-
-def describe(changed, is_steady, head_trains):
-    """What a training run changed, by what it changed in."""
-    statistics = {name for name in changed if "running" in name or "num_batches" in name}
+        is_steady = torch.equal(model[0](images[:1].repeat(12, 1))[0], model[0](images)[0])
     in_body = {name for name in changed if name.startswith("0.")}
-    return {"weights of the body": "moved" if in_body - statistics else "unchanged",
-            "statistics of the body": "moved" if in_body & statistics else "unchanged",
-            "output of the body": "steady" if is_steady else "depends on luck or on the batch",
-            "weights of the head": "moved" if changed - in_body - statistics else "unchanged",
-            "mode of the head": "training" if head_trains else "evaluation"}
+    statistics = {name for name in in_body if "running" in name or "num_batches" in name}
+    return {"weights": "moved" if in_body - statistics else "still",
+            "statistics": "moved" if statistics else "still",
+            "output": "steady" if is_steady else "random", "head": state_of(head)}
+
+
+def state_of(head):
+    if not any(parameter.requires_grad for parameter in head.parameters()):
+        return "frozen"
+    return "learns" if all(module.training for module in head.modules()) else "in evaluation mode"
 
 
 FREEZE_BODY = Exercise(
     "freeze_body", freeze_body, idea="a freeze that holds: flags, gradients and mode",
-    observe=train_after, may_change_inputs=True,
+    observe=train_after,
     cases={
-        "a body with BatchNorm": lambda: (model_with(lambda: nn.Sequential(
-            nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU())),),
-        "BatchNorm inside a block": lambda: (model_with(nested_body),),
-        "a body with dropout": lambda: (model_with(lambda: nn.Sequential(
-            nn.Linear(4, 6), nn.Dropout(0.5), nn.ReLU())),),
-        "gradients left over from before": lambda: (model_with(nested_body), True),
+        "a body with BatchNorm": lambda: (["Linear", "BatchNorm", "ReLU"],),
+        "BatchNorm inside a block": lambda: (["Linear", "ReLU", ["Linear", ["BatchNorm"]]],),
+        "a body with dropout": lambda: (["Linear", "Dropout", "ReLU"],),
+        "gradients left over from before": lambda: (["Linear", "BatchNorm"], True),
     },
     wrong=[
         Wrong("an attribute of the module", freeze_attribute,
-              "body.requires_grad = False only gives the module an attribute that nobody reads; "
-              "the body trains on. Parameters have requires_grad: body.requires_grad_(False), with "
-              "an underscore, sets it on all of them. The body also needs evaluation mode."),
+              "`body.requires_grad = False` only gives the module an attribute that nobody reads; "
+              "the body trains on. Parameters have `requires_grad`: `body.requires_grad_(False)`, "
+              "with an underscore, sets it on all of them. The body also needs evaluation mode."),
         Wrong("evaluation mode only", lambda model: model[0].eval(),
-              "The statistics stay, but the weights move: eval() does not stop gradients. (Neither "
-              "does body.requires_grad = False.) Switch requires_grad off for each parameter."),
+              "The statistics stay, but the weights move: `eval()` does not stop gradients. "
+              "(Neither does `body.requires_grad = False`.) Switch `requires_grad` off for each "
+              "parameter."),
         Wrong("flags and gradients only", freeze_flags,
               "No weight moves. But the body is still in training mode. " + ADVICE_MODE),
         Wrong("flags only", lambda model: model[0].requires_grad_(False),
@@ -226,22 +220,23 @@ FREEZE_BODY = Exercise(
               "step, frozen or not. Set parameter.grad = None."),
         Wrong("BatchNorm at the top only", lambda model: freeze_some_modes(model, model[0]),
               "You looked through the body's own children, but BatchNorm may sit inside a block. "
-              "body.eval() reaches everything, dropout too."),
+              "`body.eval()` reaches everything, dropout too."),
         Wrong("BatchNorm but not dropout",
               lambda model: freeze_some_modes(model, model[0].modules()),
               "BatchNorm rests, but the body's dropout still sets random features to 0. "
-              "body.eval() reaches both."),
+              "`body.eval()` reaches both."),
         Wrong("the head too", freeze_all,
-              "Nothing trains any more: the head is frozen too. Freeze model[0], the body, alone."),
+              "Nothing trains any more: the head is frozen too. Freeze `model[0]`, the body, "
+              "alone."),
         Wrong("evaluation mode for all", freeze_and_eval_all,
               "The body is frozen, but the head is in evaluation mode too: it trains without its "
               "dropout, and with statistics that never move. Only the body should rest."),
     ],
     hints=["The lesson has four switches. One belongs to parameters, another to modules; you need "
            "both.",
-           "body.eval() reaches every layer inside, however deep.",
+           "`body.eval()` reaches every layer inside, however deep.",
            "What does an optimizer do with a gradient that was there before you froze?"],
-    why="requires_grad holds the weights, None drops old gradients, and evaluation mode holds "
+    why="`requires_grad` holds the weights, None drops old gradients, and evaluation mode holds "
         "statistics and dropout. The head stays as it was.")
 
 
@@ -303,7 +298,7 @@ QUESTIONS = [
                  Choice("The pretrained weights do not suit this task.",
                         "The head did well on them a moment ago."),
                  Choice("That learning rate is too high for pretrained layers.",
-                        "Right: it suits random weights. Early layers need little change, so give "
+                        "It suits random weights. Early layers need little change, so give "
                         "them a smaller one.", right=True),
                  Choice("More parameters always overfit.",
                         "Overfitting takes a while, and shows in the training loss first. This "
@@ -315,7 +310,7 @@ QUESTIONS = [
                         "Time does not follow their number: early layers have few, but apply them "
                         "at many places."),
                  Choice("Hardly: the walk back must still go through it to the early half.",
-                        "Right. The backward pass stops at the first layer that trains, so "
+                        "The backward pass stops at the first layer that trains, so "
                         "freezing saves most at the beginning of the network.", right=True),
                  Choice("It takes half the time.",
                         "The forward pass costs the same, and the gradient still has to travel "
@@ -323,7 +318,7 @@ QUESTIONS = [
              ]),
     Question("What lies midway between the learning rates 1e-6 and 1e-4?", [
         Choice("5e-5", "That is about the mean: fifty times the first, and only half of the last."),
-        Choice("1e-5", "Right: ten times the first, a tenth of the last.", right=True),
+        Choice("1e-5", "Ten times the first, a tenth of the last.", right=True),
         Choice("Any value: the optimizer evens it out.",
                "A factor of ten in the learning rate is a factor of ten in the steps."),
     ]),

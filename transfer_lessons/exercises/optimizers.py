@@ -48,7 +48,7 @@ WILL_EXPLODE = Exercise(
               lambda lr, curvatures: lr * sum(curvatures) / len(curvatures) > 2,
               "One steep direction is enough, however level the others are. Ask every direction."),
         Wrong("the sum of the curvatures", lambda lr, curvatures: lr * sum(curvatures) > 2,
-              "Directions do not add up: each is multiplied by its own 1 - lr * curvature. Ask "
+              "Directions do not add up: each is multiplied by its own `1 - lr * curvature`. Ask "
               "them one by one."),
         Wrong("at the limit too",
               lambda lr, curvatures: any(abs(1 - lr * c) >= 1 for c in curvatures),
@@ -56,7 +56,7 @@ WILL_EXPLODE = Exercise(
               "to wall for ever. Explode means grow: >, not >=."),
         Wrong("no hilltops", lambda lr, curvatures: any(lr * c > 2 for c in curvatures),
               "With a curvature below 0 you stand on a hilltop: every step leads farther down, "
-              "away from it. 1 - lr * curvature is then above 1."),
+              "away from it. `1 - lr * curvature` is then above 1."),
         Wrong("all directions",
               lambda lr, curvatures: all(abs(1 - lr * c) > 1 for c in curvatures),
               "You ask for all directions to explode. One is enough to spoil the loss: any."),
@@ -65,11 +65,11 @@ WILL_EXPLODE = Exercise(
               "A factor of -1.05 grows too: from wall to wall, each time a little higher. Compare "
               "its absolute value with 1."),
     ],
-    hints=["A step multiplies the distance in each direction by 1 - lr * curvature. When does the "
-           "distance grow?",
-           "The factor may be negative: then the step lands on the other side. Take abs(...).",
-           "One direction that grows is enough: any(...)."],
-    why="Each direction has its own factor, 1 - lr * curvature. If the size of any of them is "
+    hints=["A step multiplies the distance in each direction by `1 - lr * curvature`. When does "
+           "the distance grow?",
+           "The factor may be negative: then the step lands on the other side. Take `abs(...)`.",
+           "One direction that grows is enough: `any(...)`."],
+    why="Each direction has its own factor, `1 - lr * curvature`. If the size of any of them is "
         "above 1, the distance in that direction grows with every step.")
 
 
@@ -178,14 +178,14 @@ LION_STEP = Exercise(
               "The decay went through the sign, which makes it as strong as any gradient, or "
               "nothing. Keep it outside, as AdamW does."),
         Wrong("decay without learning rate", lion_decay_without_lr,
-              "The learning rate multiplies the decay too: lr * weight_decay * weights. Otherwise "
-              "a schedule that ends near 0 would still pull the weights to 0."),
+              "The learning rate multiplies the decay too: `lr * weight_decay * weights`. "
+              "Otherwise a schedule that ends near 0 would still pull the weights to 0."),
         Wrong("uphill", lion_uphill,
               "It steps along the gradient, and the loss rises. Subtract."),
     ],
-    hints=["state.get('exp_avg', torch.zeros_like(weights)) is the old average, 0 at the start.",
+    hints=["`state.get('exp_avg', torch.zeros_like(weights))` is the old average, 0 at the start.",
            "First the direction, from the old average and the gradient; then the new average.",
-           "The step is lr times (direction + weight_decay * weights)."],
+           "The step is `lr * (direction + weight_decay * weights)`."],
     why="The direction looks at the newest gradient a little more than the memory does, and its "
         "sign makes all steps equally long: like Adam's, without a second average.")
 
@@ -254,7 +254,7 @@ NAMES_WITHOUT_DECAY = Exercise(
         Wrong("by its name",
               lambda model: names_where(model, lambda name, p: "bias" in name or "norm" in name),
               "Names are chosen by people. In nn.Sequential a BatchNorm is called 1, and a matrix "
-              "may be called norm_out. Ask for the number of dimensions."),
+              "may be called `norm_out`. Ask for the number of dimensions."),
         Wrong("squeezed", lambda model: names_where(model, lambda name, p: p.squeeze().ndim <= 1),
               "A filter of one pixel is still a filter. Squeezing takes away its dimensions of "
               "size 1, and then it looks like a vector."),
@@ -266,7 +266,7 @@ NAMES_WITHOUT_DECAY = Exercise(
               "These are the matrices and filters, the ones that should decay. The others are "
               "asked for."),
     ],
-    hints=["model.named_parameters() gives pairs of name and parameter.",
+    hints=["`model.named_parameters()` gives pairs of name and parameter.",
            "The lesson's rule asks for the number of dimensions: parameter.ndim."],
     why="Biases, weights of norms and single numbers have at most one dimension, whatever they are "
         "called and whichever layer they are in.")
@@ -280,7 +280,7 @@ QUESTIONS = [
                         "It is not stuck, it is restless: each batch pulls another way. A higher "
                         "learning rate jitters more."),
                  Choice("A lower learning rate.",
-                        "Right: the jitter falls with the learning rate. Start high, end low.",
+                        "The jitter falls with the learning rate. Start high, end low.",
                         right=True),
                  Choice("More steps at the same learning rate.",
                         "The lesson gave it 800 steps: it stayed where it was."),
@@ -292,13 +292,13 @@ QUESTIONS = [
                         "up."),
                  Choice("2: momentum brakes, so it needs more.",
                         "It is the other way round: steady gradients add up to ten times one."),
-                 Choice("0.02", "Right: a steady gradient counts 1 / (1 - 0.9) = 10 times.",
+                 Choice("0.02", "A steady gradient counts 1 / (1 - 0.9) = 10 times.",
                         right=True),
              ]),
     Question("AdamW with betas[0] = 0.95, and a gradient that stays the same. How long is a "
              "step?", [
         Choice("As long as the learning rate.",
-               "Right: Adam averages gradients and divides by their size.", right=True),
+               "Adam averages gradients and divides by their size.", right=True),
         Choice("20 times the learning rate, 1 / (1 - 0.95).",
                "That is the sum of SGD's velocity. Adam's average of equal gradients is the "
                "gradient itself."),
