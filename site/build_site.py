@@ -100,7 +100,8 @@ def main() -> int:
     pages, html = options.folder / "pages", options.folder / "html"
     write_pages(pages, options.only)
     # With a part of the pages, links to the others lead nowhere.
-    warnings = ["-D", "suppress_warnings=myst.xref_missing"] if options.only else ["--fail-on-warning"]
+    a_part = ["-D", "suppress_warnings=myst.xref_missing"]
+    warnings = a_part if options.only else ["--fail-on-warning"]
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-j", "auto", *warnings,
                "-c", str(SITE), "-d", str(options.folder / "doctrees"), str(pages), str(html)]
     status = subprocess.run(command, cwd=ROOT).returncode

@@ -5,8 +5,8 @@ from copy import deepcopy
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 SET_UP = 'find_spec("transfer_lessons")'
 HEADING = re.compile(r"^(#{1,6}) +(.+?) *$", re.M)
-# What prose may not be changed in: code, headings, tables, links and images, bold, HTML.
-LEFT_ALONE = re.compile(r"```.*?```|`[^`]*`|^#.*$|^\|.*$|!?\[[^\]]*\]\([^)]*\)|<[^>]*>", re.M | re.S)
+# Code, headings, tables, links, images and HTML: there no term is linked.
+LEFT_ALONE = re.compile(r"```[\s\S]*?```|`[^`]*`|^[#|].*$|!?\[[^\]]*\]\([^)]*\)|<[^>]*>", re.M)
 
 
 def slug(heading: str) -> str:

@@ -4,7 +4,6 @@ import re
 from types import ModuleType
 
 ROW = re.compile(r"^\| ([^|`]+?) \| (`.*) \|$", re.M)
-MODULE_DOC = "These are the public names that `from transfer_lessons.all import *` brings."
 
 
 def subjects(table: str) -> dict[str, list[str]]:
@@ -15,7 +14,10 @@ def subjects(table: str) -> dict[str, list[str]]:
 
 def directive(name: str, value: object) -> str:
     """What documents a name; an empty text where it is none of its own, as with a method."""
-    place = f"{getattr(value, '__module__', '')}.{name}"
+    module = getattr(value, "__module__", "")
+    if inspect.isroutine(value) and not module.startswith("transfer_lessons"):
+        return f"``{name}`` is that of ``{module}``.\n"
+    place = f"{module}.{name}"
     if inspect.isclass(value):
         return f".. autoclass:: {place}\n   :members:\n"
     if inspect.isroutine(value):
@@ -37,10 +39,10 @@ def reference_pages(table: str, library: ModuleType) -> dict[str, str]:
     """
     pages, links = {}, []
     for subject, names in subjects(table).items():
-        found = [directive(name, getattr(library, name)) for name in names if hasattr(library, name)]
-        name = "reference_" + re.sub(r"\W+", "_", subject)
-        pages[f"{name}.rst"] = "\n".join([heading(subject.capitalize()), *found])
-        links.append(name)
+        found = [directive(name, getattr(library, name, None)) for name in names]
+        link = "reference_" + re.sub(r"\W+", "_", subject)
+        pages[f"{link}.rst"] = "\n".join([heading(subject.capitalize()), *found])
+        links.append(link)
     opening = "What ``from transfer_lessons.all import *`` brings, by subject, from the docstrings."
     listed = [".. toctree::", "   :maxdepth: 2", "", *(f"   {link}" for link in links)]
     return {"reference.rst": "\n".join([heading("Reference"), opening, "", *listed, ""]), **pages}
