@@ -302,8 +302,8 @@ THRESHOLD = Decision(
               "Below the lowest confidence nobody is refused: every unknown image gets a name, and "
               "every one of these names is wrong."),
         Wrong("of all images", lowest_of_all,
-              "One in five of all images is wrong here, but the refused ones have no name, so they do "
-              "not count. Among those with a name more are wrong."),
+              "Of all images few enough are wrong, but the refused ones got no name, so they do not "
+              "count. Look at those with a name: more than one in five of them is wrong."),
         Wrong("nobody gets a name", 1.0,
               "Nobody gets a name any more, so none is wrong. And none is right: look for the lowest "
               "threshold that keeps the promise."),
