@@ -4,8 +4,8 @@ from __future__ import annotations
 import math
 from statistics import mean, pstdev, stdev
 
+import numpy as np
 import torch
-from torch.nn.functional import one_hot
 
 from transfer_lessons.exercises.kit import Choice, Exercise, Question, Wrong
 
@@ -15,9 +15,9 @@ T_95 = {3: 4.303, 4: 3.182, 5: 2.776}  # Student's t, by the number of splits
 
 
 def interval_of_gain(before, after, n_train, n_test, t_95):
-    saved = [b - a for b, a in zip(before, after, strict=True)]
-    variance_of_mean = stdev(saved) ** 2 * (1 / len(saved) + n_test / n_train)
-    return mean(saved), t_95 * math.sqrt(variance_of_mean)
+    saved = np.subtract(before, after)
+    variance_of_mean = saved.var(ddof=1) * (1 / len(saved) + n_test / n_train)
+    return saved.mean(), t_95 * variance_of_mean**0.5
 
 
 def _differences(before, after):
@@ -95,10 +95,10 @@ GAIN = Exercise(
         Wrong("added outside the root", _added_outside,
               "The ratio widens the variance, so it is added to 1 / n under the root."),
     ],
-    hints=["Begin with one difference per split. Everything else is about these.",
+    hints=["Begin with one difference per split, np.subtract(before, after). Everything else is about these.",
            "The interval of a mean is t times the root of the variance divided by n. Here 1 / n "
            "becomes 1 / n + n_test / n_train.",
-           "t_95 * stdev(saved) * (1 / len(saved) + n_test / n_train) ** 0.5"],
+           "t_95 * saved.std(ddof=1) * (1 / len(saved) + n_test / n_train) ** 0.5"],
     why="Pairs take out what both sides share, the luck of the split. The ratio puts back what the "
         "splits share with each other, which makes them worth less than that many fresh samples.")
 
@@ -114,54 +114,54 @@ def images_and_partners(n_images, side, weights):
     return xb, yb, partner, torch.tensor(weights), 4
 
 
-def blend(xb, yb, partner, weight, n_classes):
+def blend_batch(xb, yb, partner, weight, n_classes):
     of_image = weight.view(-1, 1, 1, 1)
     images = of_image * xb + (1 - of_image) * xb[partner]
-    targets = one_hot(yb, n_classes).float()
+    targets = torch.nn.functional.one_hot(yb, n_classes).float()
     of_target = weight.view(-1, 1)
     return images, of_target * targets + (1 - of_target) * targets[partner]
 
 
 def _images_alone(xb, yb, partner, weight, n_classes):
-    images, _ = blend(xb, yb, partner, weight, n_classes)
-    return images, one_hot(yb, n_classes).float()
+    images, _ = blend_batch(xb, yb, partner, weight, n_classes)
+    return images, torch.nn.functional.one_hot(yb, n_classes).float()
 
 
 def _class_numbers(xb, yb, partner, weight, n_classes):
-    images, _ = blend(xb, yb, partner, weight, n_classes)
+    images, _ = blend_batch(xb, yb, partner, weight, n_classes)
     numbers = (weight * yb + (1 - weight) * yb[partner]).round().long()
-    return images, one_hot(numbers, n_classes).float()
+    return images, torch.nn.functional.one_hot(numbers, n_classes).float()
 
 
 def _along_the_width(xb, yb, partner, weight, n_classes):
-    _, targets = blend(xb, yb, partner, weight, n_classes)
+    _, targets = blend_batch(xb, yb, partner, weight, n_classes)
     return weight * xb + (1 - weight) * xb[partner], targets
 
 
 def _one_weight(xb, yb, partner, weight, n_classes):
-    return blend(xb, yb, partner, weight.mean().expand(len(xb)), n_classes)
+    return blend_batch(xb, yb, partner, weight.mean().expand(len(xb)), n_classes)
 
 
 def _weights_swapped(xb, yb, partner, weight, n_classes):
-    images, _ = blend(xb, yb, partner, weight, n_classes)
-    _, targets = blend(xb, yb, partner, 1 - weight, n_classes)
+    images, _ = blend_batch(xb, yb, partner, weight, n_classes)
+    _, targets = blend_batch(xb, yb, partner, 1 - weight, n_classes)
     return images, targets
 
 
 def _other_partner(xb, yb, partner, weight, n_classes):
-    images, _ = blend(xb, yb, partner, weight, n_classes)
-    _, targets = blend(xb, yb, torch.arange(len(xb)).flip(0), weight, n_classes)
+    images, _ = blend_batch(xb, yb, partner, weight, n_classes)
+    _, targets = blend_batch(xb, yb, torch.arange(len(xb)).flip(0), weight, n_classes)
     return images, targets
 
 
 def _not_complementary(xb, yb, partner, weight, n_classes):
-    images, _ = blend(xb, yb, partner, weight, n_classes)
-    targets = one_hot(yb, n_classes).float()
+    images, _ = blend_batch(xb, yb, partner, weight, n_classes)
+    targets = torch.nn.functional.one_hot(yb, n_classes).float()
     return images, torch.maximum(targets, targets[partner])
 
 
 BLEND = Exercise(
-    "blend", blend,
+    "blend_batch", blend_batch,
     idea="mixup blends targets as it blends images: as probabilities, one weight per image",
     cases={"five images": lambda: images_and_partners(5, 3, [0.9, 0.7, 0.6, 1.0, 0.5]),
            "as many images as pixels in a row": lambda: images_and_partners(

@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import math
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -193,11 +192,7 @@ def after_event(body, event):
 
 
 def fingerprint(body):
-    digest = hashlib.sha256()
-    for name, values in body.state_dict().items():
-        digest.update(name.encode())
-        digest.update(values.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
+    return b"".join(values.numpy().tobytes() for values in body.state_dict().values())
 
 
 def is_changed(answer, body, event):
@@ -259,9 +254,10 @@ FINGERPRINT = Exercise(
     hints=["What do the features of an image depend on? BatchNorm has more than parameters.",
            "body.state_dict() has the parameters and the buffers. A reference to a tensor changes "
            "with the tensor.",
-           "hashlib.sha256() takes bytes: values.numpy().tobytes()."],
+           "values.numpy().tobytes() is a copy of the values, to the last bit."],
     why="Parameters and buffers, to the last bit, are all that a frozen body's output depends on. "
-        "Neither where they are in memory nor what may train next matters.")
+        "Neither where they are in memory nor what may train next matters. hashlib.sha256 of these "
+        "bytes would do as well, and is short.")
 
 # After how many epochs is the cache paid for?
 
@@ -269,12 +265,12 @@ FINGERPRINT = Exercise(
 def break_even(body, read, views=1):
     saved_per_epoch = body - read
     if saved_per_epoch <= 0:
-        return math.inf
-    return math.ceil(views * body / saved_per_epoch)
+        return np.inf
+    return np.ceil(views * body / saved_per_epoch)
 
 
 def _head_counted_once(body, read, views=1):
-    return math.ceil(views * body / body)
+    return np.ceil(views * body / body)
 
 
 BREAK_EVEN = Exercise(
@@ -294,26 +290,26 @@ BREAK_EVEN = Exercise(
               "The body runs once per view before the first epoch. Multiply the price of the cache "
               "by the number of views."),
         Wrong("rounded down", lambda body, read, views=1: (
-                  views * body // (body - read) if body > read else math.inf),
+                  views * body // (body - read) if body > read else np.inf),
               "Rounded down, the cache is not yet paid for. It is paid for at the first whole epoch "
               "in which it costs no more: round up."),
         Wrong("rounded", lambda body, read, views=1: (
-                  round(views * body / (body - read)) if body > read else math.inf),
+                  round(views * body / (body - read)) if body > read else np.inf),
               "round() goes to the nearest epoch, at times one before the cache is paid for. Round "
-              "up, with math.ceil."),
+              "up, with np.ceil."),
         Wrong("not rounded", lambda body, read, views=1: (
-                  views * body / (body - read) if body > read else math.inf),
+                  views * body / (body - read) if body > read else np.inf),
               "Epochs are whole: give the first one at whose end the cache costs no more."),
         Wrong("the first pass is free", lambda body, read, views=1: (
-                  1 if body > read else math.inf),
+                  1 if body > read else np.inf),
               "To fill the cache the body runs over every image, once per view. That is paid before "
               "anything is saved."),
         Wrong("never is forgotten", lambda body, read, views=1: (
-                  math.ceil(views * body / (body - read))),
+                  np.ceil(views * body / (body - read))),
               "Where reading takes as long as the body or longer, nothing is ever saved, and the "
-              "formula divides by zero or gives less than nothing. Return math.inf there."),
+              "formula divides by zero or gives less than nothing. Return np.inf there."),
         Wrong("one more", lambda body, read, views=1: (
-                  math.floor(views * body / (body - read)) + 1 if body > read else math.inf),
+                  np.floor(views * body / (body - read)) + 1 if body > read else np.inf),
               "Where the costs are equal at the end of an epoch, the cache is paid for: that epoch "
               "counts. Round up, which leaves whole numbers as they are."),
     ],

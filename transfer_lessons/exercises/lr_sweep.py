@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
-from torch.nn.functional import cross_entropy, one_hot
+import torch.nn.functional as F
 
 from transfer_lessons.exercises.kit import Choice, Decision, Exercise, Question, Wrong
 from transfer_lessons.sweep_result import Sweep, classify_lrs
@@ -23,7 +24,7 @@ def heads_and_batch(n_heads, n_images, n_classes, n_features, scale=1.0):
 
 def step_all(weights, xb, yb, lrs):
     logits = torch.einsum("bf,kcf->bkc", xb, weights)
-    target = one_hot(yb, weights.shape[1])[:, None]
+    target = F.one_hot(yb, weights.shape[1])[:, None]
     grad_logits = (logits.softmax(-1) - target) / len(xb)
     gradients = torch.einsum("bkc,bf->kcf", grad_logits, xb)
     return weights - lrs[:, None, None] * gradients
@@ -34,7 +35,7 @@ def step_one_by_one(weights, xb, yb, lrs):
     stepped = []
     for weight, lr in zip(weights, lrs, strict=True):
         leaf = weight.clone().requires_grad_()
-        cross_entropy(xb @ leaf.T, yb).backward()
+        F.cross_entropy(xb @ leaf.T, yb).backward()
         stepped.append(weight - lr * leaf.grad)
     return torch.stack(stepped)
 
@@ -47,13 +48,13 @@ def _gradients(weights, xb, yb):
 def _unshifted(weights, xb, yb, lrs):
     exp_logits = torch.einsum("bf,kcf->bkc", xb, weights).exp()
     probabilities = exp_logits / exp_logits.sum(-1, keepdim=True)
-    grad_logits = (probabilities - one_hot(yb, weights.shape[1])[:, None]) / len(xb)
+    grad_logits = (probabilities - F.one_hot(yb, weights.shape[1])[:, None]) / len(xb)
     return weights - lrs[:, None, None] * torch.einsum("bkc,bf->kcf", grad_logits, xb)
 
 
 def _softmax_over_heads(weights, xb, yb, lrs):
     logits = torch.einsum("bf,kcf->bkc", xb, weights)
-    grad_logits = (logits.softmax(1) - one_hot(yb, weights.shape[1])[:, None]) / len(xb)
+    grad_logits = (logits.softmax(1) - F.one_hot(yb, weights.shape[1])[:, None]) / len(xb)
     return weights - lrs[:, None, None] * torch.einsum("bkc,bf->kcf", grad_logits, xb)
 
 
@@ -108,7 +109,7 @@ STEP = Exercise(
 
 def good_range(lrs, losses, tolerance):
     pairs = sorted((lr, loss) for lr, loss in zip(lrs, losses, strict=True))
-    finite = [loss for _, loss in pairs if math.isfinite(loss)]
+    finite = [loss for _, loss in pairs if np.isfinite(loss)]
     limit = (1 + tolerance) * min(finite)
     best = [loss for _, loss in pairs].index(min(finite))
     first = last = best
