@@ -24,10 +24,6 @@ def confidence_gap(confidence, correct, n_groups):
     return total / len(confidence)
 
 
-def gap_by_the_lesson(confidence, correct, n_groups):
-    return calibration_error(reliability(confidence, correct, n_groups))
-
-
 def overconfident(n):
     """Confidences in no order, and what is correct; over- and underconfident in places."""
     rng = np.random.default_rng(n)
@@ -35,19 +31,19 @@ def overconfident(n):
     return confidence, rng.uniform(0, 1, n) < 0.35 + 0.3 * confidence
 
 
-def _groups(confidence, n_groups):
-    return [rows for rows in np.array_split(np.argsort(confidence), n_groups) if len(rows)]
+def _mean_gap(groups, confidence, correct):
+    """Mean distance over the images, for groups of rows that somebody has made."""
+    return sum(len(rows) * abs(confidence[rows].mean() - correct[rows].mean())
+               for rows in groups if len(rows)) / len(confidence)
 
 
-def _gaps(confidence, correct, n_groups):
-    return np.array([confidence[rows].mean() - correct[rows].mean()
-                     for rows in _groups(confidence, n_groups)])
+def _same_weights(confidence, correct, n_groups):
+    groups = [rows for rows in np.array_split(np.argsort(confidence), n_groups) if len(rows)]
+    return np.mean([abs(confidence[rows].mean() - correct[rows].mean()) for rows in groups])
 
 
 def _not_sorted(confidence, correct, n_groups):
-    parts = [rows for rows in np.array_split(np.arange(len(confidence)), n_groups) if len(rows)]
-    return sum(len(rows) * abs(confidence[rows].mean() - correct[rows].mean())
-               for rows in parts) / len(confidence)
+    return _mean_gap(np.array_split(np.arange(len(confidence)), n_groups), confidence, correct)
 
 
 def _sorted_apart(confidence, correct, n_groups):
@@ -55,15 +51,8 @@ def _sorted_apart(confidence, correct, n_groups):
 
 
 def _equal_ranges(confidence, correct, n_groups):
-    group = np.minimum((confidence * n_groups).astype(int), n_groups - 1)
-    return sum((group == g).mean() * abs(confidence[group == g].mean() - correct[group == g].mean())
-               for g in np.unique(group))
-
-
-def _empty_groups(confidence, correct, n_groups):
-    if n_groups > len(confidence):
-        return math.nan
-    return confidence_gap(confidence, correct, n_groups)
+    group = (confidence * n_groups).astype(int)
+    return _mean_gap([np.flatnonzero(group == g) for g in range(n_groups)], confidence, correct)
 
 
 GAP = Exercise(
@@ -74,7 +63,7 @@ GAP = Exercise(
            "too high here, too low there": lambda: (
                np.array([0.9, 0.3, 0.8, 0.2]), np.array([False, True, True, True]), 2),
            "more groups than images": lambda: (*overconfident(3), 5)},
-    expected=gap_by_the_lesson,
+    expected=lambda *arguments: calibration_error(reliability(*arguments)),
     wrong=[
         Wrong("overall", lambda confidence, correct, n_groups: (
                   abs(confidence.mean() - correct.mean())),
@@ -84,8 +73,7 @@ GAP = Exercise(
                   confidence.mean() - correct.mean()),
               "Gaps with opposite signs cancel. Take the absolute value of each group's gap before "
               "you average."),
-        Wrong("every group counts the same", lambda confidence, correct, n_groups: (
-                  np.abs(_gaps(confidence, correct, n_groups)).mean()),
+        Wrong("every group counts the same", _same_weights,
               "Groups of different sizes were given the same weight. Each gap counts for as many "
               "images as its group has."),
         Wrong("not sorted", _not_sorted,
@@ -97,19 +85,13 @@ GAP = Exercise(
         Wrong("equal ranges", _equal_ranges,
               "These are groups of equally wide ranges. Asked for are groups of equally many images, "
               "as np.array_split of the sorted order gives them."),
-        Wrong("squared", lambda confidence, correct, n_groups: sum(
-                  len(rows) * (confidence[rows].mean() - correct[rows].mean()) ** 2
-                  for rows in _groups(confidence, n_groups)) / len(confidence),
-              "The gaps are squared, so the result is no longer in points of confidence. Take the "
-              "absolute value."),
-        Wrong("the widest gap", lambda confidence, correct, n_groups: (
-                  np.abs(_gaps(confidence, correct, n_groups)).max()),
-              "That is the gap of the worst group. Asked for is the mean over all images."),
         Wrong("image by image", lambda confidence, correct, n_groups: (
                   np.abs(confidence - correct).mean()),
               "One image is correct or it is not, so its own gap says nothing about 90 %. Only a "
               "group has a fraction that is correct."),
-        Wrong("empty groups", _empty_groups,
+        Wrong("empty groups", lambda confidence, correct, n_groups: (
+                  confidence_gap(confidence, correct, n_groups)
+                  if n_groups <= len(confidence) else math.nan),
               "With more groups than images some groups are empty, and the mean of nothing is NaN. "
               "Pass over empty groups."),
     ],
@@ -167,10 +149,6 @@ def _on_a_coarse_grid(logits, targets):
     return _lowest(lambda t: cross_entropy(logits / t, targets), torch.arange(1.0, 11.0))
 
 
-def _above_one(logits, targets):
-    return max(1.0, my_temperature(logits, targets))
-
-
 TEMPERATURE = Exercise(
     "my_temperature", my_temperature,
     idea="one number, chosen by the loss on images that train nothing, mends the confidence",
@@ -196,7 +174,7 @@ TEMPERATURE = Exercise(
         Wrong("whole numbers", _on_a_coarse_grid,
               "Your candidates are too far apart. A few percent matter: try some hundred, with equal "
               "ratios (torch.logspace)."),
-        Wrong("never below 1", _above_one,
+        Wrong("never below 1", lambda logits, targets: max(1.0, my_temperature(logits, targets)),
               "A network can be less sure than it may be, with label smoothing for example. Try "
               "temperatures below 1 as well."),
     ],
@@ -330,8 +308,6 @@ QUESTIONS = [
                right=True),
         Choice("Underconfident: it could be surer.",
                "It would be that if more were correct than it promises. Here fewer are."),
-        Choice("Wrong in 19 % of these images.",
-               "That is what it says of itself. In fact 32 % are wrong."),
     ]),
     Question("What does a temperature of 2 do to the error rate?", [
         Choice("It falls, since the network no longer exaggerates.",
@@ -350,7 +326,5 @@ QUESTIONS = [
         Choice("No: with such images it is never right.",
                "Calibration speaks about images like those it was measured on. Probabilities of eight "
                "classes add up to 1, whatever is on the image.", right=True),
-        Choice("Nearly: it is a little less sure of them.",
-               "Somewhat less sure on average, but every name it gives them is wrong."),
     ]),
 ]
