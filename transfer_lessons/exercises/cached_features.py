@@ -321,10 +321,10 @@ QUESTIONS = [
                "train now; it matters whether it has changed.", right=True),
     ]),
     Question("Why does `precompute` cut behind the pooling, and not between body and head?", [
-        Choice("The head would learn something else from feature maps.",
-               "It would learn the same: pooling comes next in either case."),
         Choice("Pooling gives the same each time, and leaves far fewer values per image to store.",
                "It has nothing to learn and nothing random, so it may go before the cut; and for each "
                "channel it leaves one value instead of a whole map.", right=True),
+        Choice("The head would learn something else from feature maps.",
+               "It would learn the same: pooling comes next in either case."),
     ]),
 ]

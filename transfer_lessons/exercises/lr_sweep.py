@@ -211,7 +211,9 @@ def _is_right(lr, said, sweep):
 
 
 def six_verdicts(sweep):
-    return {lr: gain_at(lr, sweep)[0] for lr in SIX}
+    judged = classify_lrs(sweep.lrs, sweep.start_loss, sweep.valid_loss.tolist())
+    lrs = np.array(sweep.lrs)
+    return {lr: judged[np.abs(np.log(lrs / lr)).argmin()][0] for lr in SIX}
 
 
 def judge_verdicts(answer, sweep):
@@ -309,12 +311,12 @@ QUESTIONS = [
     ]),
     Question("64 linear heads as one program cost little more than one. What about 64 copies of a "
              "head of a million parameters?", [
-        Choice("The same gain: a product of matrices does not care how large they are.",
-               "It does. With a large head the time goes into arithmetic, and 64 heads are 64 times "
-               "as much of it."),
         Choice("Hardly any gain: arithmetic and memory take the time, and they grow 64-fold.",
                "Stacking saves what Python and PyTorch spend between the products. It saves no "
                "arithmetic.", right=True),
+        Choice("The same gain: a product of matrices does not care how large they are.",
+               "It does. With a large head the time goes into arithmetic, and 64 heads are 64 times "
+               "as much of it."),
     ]),
     Question("The stacked training and the single one agree to 1e-6 for 100 steps. At a learning rate "
              "of 10 they end at 80 and at 111. Is there a mistake in one of them?", [
