@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import torch
@@ -154,9 +155,13 @@ CACHE = Exercise(
 # When is the cache stale?
 
 EVENTS = ["nothing happens", "one weight changes by a little", "two weights change places",
-          "a batch runs in training mode", "a batch runs in evaluation mode",
-          "the last layer trains a step", "another layer takes the last one's place",
-          "the weights are loaded into a new body", "the body is unfrozen and frozen again"]
+          "a batch runs in training mode", "the last layer trains a step",
+          "another layer takes the last one's place", "the weights are loaded into a new body",
+          "the body is frozen"]
+
+
+def body_and_event(event):
+    return small_body().eval(), event
 
 
 def after_event(body, event):
@@ -170,16 +175,14 @@ def after_event(body, event):
     elif event == "a batch runs in training mode":
         body.train()(images)
         body.eval()
-    elif event == "a batch runs in evaluation mode":
-        body(images)
     elif event == "the last layer trains a step":
         body[3].bias.data += 0.5
     elif event == "another layer takes the last one's place":
         body[3] = nn.BatchNorm1d(4).eval()
     elif event == "the weights are loaded into a new body":
         body = copy.deepcopy(body)
-    elif event == "the body is unfrozen and frozen again":
-        body.requires_grad_(not body[0].weight.requires_grad)
+    elif event == "the body is frozen":
+        body.requires_grad_(False)
     return body
 
 
@@ -209,7 +212,7 @@ def _are_same(a, b):
 FINGERPRINT = Exercise(
     "fingerprint", fingerprint,
     idea="a cache is stale when any weight or buffer of the frozen body changed, and only then",
-    cases={event: lambda event=event: (small_body().eval(), event) for event in EVENTS},
+    cases={event: partial(body_and_event, event) for event in EVENTS},
     observe=is_changed, may_change_inputs=True,
     wrong=[
         Wrong("parameters alone", lambda body: [p.detach().clone() for p in body.parameters()],
@@ -235,8 +238,8 @@ FINGERPRINT = Exercise(
         Wrong("the first layer", lambda body: next(body.parameters()).detach().clone(),
               "Only the first layer is looked at. In fine-tuning it is often the late layers that "
               "train. Go through the whole state_dict."),
-        Wrong("with the flags", lambda body: [
-                  fingerprint(body), *[p.requires_grad for p in body.parameters()]],
+        Wrong("with the flags", lambda body: (
+                  fingerprint(body), str([p.requires_grad for p in body.parameters()])),
               "requires_grad says what may train next. Features do not depend on it, so this calls a "
               "fresh cache stale. Take values alone."),
     ],

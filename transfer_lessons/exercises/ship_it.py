@@ -237,9 +237,6 @@ def _as_many_as_there_are(first, second, tolerance):
     return all(bool((a - b).abs().max() <= tolerance) for a, b in pairs)
 
 
-WITH_SIGNS = ("A difference below zero is a difference too, and the largest of all differences passes "
-              "over it. Take absolute values first.")
-
 AGREE = Exercise(
     "do_agree", do_agree,
     idea="two programs agree when every probability does; NaN and missing rows do not",
@@ -258,9 +255,13 @@ AGREE = Exercise(
               "On average they agree, but one image differs by far more than the tolerance. Take the "
               "largest difference."),
         Wrong("second minus first", lambda a, b, tolerance: (
-                  a.shape == b.shape and bool((b - a).max() <= tolerance)), WITH_SIGNS),
+                  a.shape == b.shape and bool((b - a).max() <= tolerance)),
+              "Where the second program gives less, the difference is below zero, and the largest one "
+              "passes over it. Take absolute values first."),
         Wrong("first minus second", lambda a, b, tolerance: (
-                  a.shape == b.shape and bool((a - b).max() <= tolerance)), WITH_SIGNS),
+                  a.shape == b.shape and bool((a - b).max() <= tolerance)),
+              "Where the second program gives more, the difference is below zero, and the largest one "
+              "passes over it. Take absolute values first."),
         Wrong("classes alone", lambda a, b, tolerance: (
                   a.shape == b.shape and torch.equal(a.argmax(1), b.argmax(1))),
               "The same classes can come from pixels that are prepared in another way. Compare the "
