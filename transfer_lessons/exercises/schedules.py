@@ -86,7 +86,7 @@ WARMUP_COSINE = Exercise(
         "line of its own.")
 
 
-def restarts(n_cycles, cycle_mult):
+def restart_points(n_cycles, cycle_mult):
     """At which progress SGDR jumps back up: a list of fractions of the whole training."""
     lengths = [cycle_mult**i for i in range(n_cycles)]
     return [sum(lengths[:i]) / sum(lengths) for i in range(1, n_cycles)]
@@ -99,7 +99,7 @@ def restarts_by_formula(n_cycles, cycle_mult):
 
 
 def restarts_from(first, last, scale=True, mult=lambda cycle_mult, i: cycle_mult**i):
-    """`restarts` with other ends, without scaling, or with other cycle lengths."""
+    """`restart_points` with other ends, without scaling, or with other cycle lengths."""
     def wrong(n_cycles, cycle_mult):
         lengths = [mult(cycle_mult, i) for i in range(n_cycles)]
         whole = sum(lengths) if scale else 1
@@ -108,7 +108,7 @@ def restarts_from(first, last, scale=True, mult=lambda cycle_mult, i: cycle_mult
 
 
 RESTARTS = Exercise(
-    "restarts", restarts, idea="where the warm restarts of SGDR fall",
+    "restart_points", restart_points, idea="where the warm restarts of SGDR fall",
     cases={"three cycles, each twice as long": lambda: (3, 2),
            "four cycles, each three times as long": lambda: (4, 3),
            "four cycles, equally long": lambda: (4, 1),
@@ -138,7 +138,7 @@ RESTARTS = Exercise(
               "These cycles grow by cycle_mult. They should grow by the factor cycle_mult: 1, m, "
               "m * m, and so on."),
         Wrong("longest first", lambda n_cycles, cycle_mult: [
-            1 - fraction for fraction in reversed(restarts(n_cycles, cycle_mult))],
+            1 - fraction for fraction in reversed(restart_points(n_cycles, cycle_mult))],
               "Here the longest cycle comes first. SGDR begins with the shortest one, to have a "
               "settled network early."),
         Wrong("the formula divides by zero", restarts_by_formula,
