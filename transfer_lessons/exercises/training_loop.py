@@ -154,17 +154,19 @@ def evaluate(model, batches):
     return n_wrong / n_images
 
 
+def put_back(model, modes, restore):
+    """Give modules their modes back: "each", as the "first" one, by "train", or not at all."""
+    if restore == "train":
+        model.train()
+    elif restore == "first":
+        model.train(modes[0][1])
+    elif restore == "each":
+        for module, mode in modes:
+            module.training = mode
+
+
 def evaluate_but(restore="each", always=True, gradients=False, dim=1, nan_wrong=True, weight=len):
     """`evaluate` with one part replaced."""
-    def put_back(model, modes):
-        if restore == "train":
-            model.train()
-        elif restore == "first":
-            model.train(modes[0][1])
-        elif restore == "each":
-            for module, mode in modes:
-                module.training = mode
-
     def wrong(model, batches):
         modes = [(module, module.training) for module in model.modules()]
         total = 0.0
@@ -181,9 +183,9 @@ def evaluate_but(restore="each", always=True, gradients=False, dim=1, nan_wrong=
                     n += weight(yb)
         except OSError:
             if always:
-                put_back(model, modes)
+                put_back(model, modes, restore)
             raise
-        put_back(model, modes)
+        put_back(model, modes, restore)
         return total / n
     return wrong
 
