@@ -17,7 +17,8 @@ def four_calls(learn, epochs, base_lr, freeze_epochs, lr_mult):
     learn.fit_one_cycle(epochs, slice(base_lr / 2 / lr_mult, base_lr / 2))
 
 
-def four_calls_but(freeze=True, unfreeze=True, always_one=False, skip_none=True, end=lambda learn: None,
+def four_calls_but(freeze=True, unfreeze=True, always_one=False, skip_none=True,
+                   end=lambda learn: None,
                    lrs=lambda base, mult: slice(base / 2 / mult, base / 2)):
     """`four_calls` with one part replaced."""
     def wrong(learn, epochs, base_lr, freeze_epochs, lr_mult):
@@ -82,16 +83,18 @@ FOUR_CALLS = Exercise(
               "The body stayed frozen in the second stage, so only the head trained. Call "
               "learn.unfreeze() in between."),
         Wrong("not halved", four_calls_but(lrs=lambda base, mult: slice(base / mult, base)),
-              "The second stage ran at the full base_lr. There is more to destroy now: fastai takes "
-              "half of it, for all layers."),
-        Wrong("only one end halved", four_calls_but(lrs=lambda base, mult: slice(base / mult, base / 2)),
+              "The second stage ran at the full base_lr. There is more to destroy now: fastai "
+              "takes half of it, for all layers."),
+        Wrong("only one end halved",
+              four_calls_but(lrs=lambda base, mult: slice(base / mult, base / 2)),
               "The head got half of base_lr, but the first layers not. Halve first, then divide by "
               "lr_mult."),
         Wrong("slice reversed", four_calls_but(
             lrs=lambda base, mult: slice(base / 2, base / 2 / mult)),
               "The slice runs from the head to the first layers. It must begin with the *first* "
               "layers, which learn slowest: slice(low, high)."),
-        Wrong("lr_mult on the head", four_calls_but(lrs=lambda base, mult: slice(base / 2, base / 2 * mult)),
+        Wrong("lr_mult on the head",
+              four_calls_but(lrs=lambda base, mult: slice(base / 2, base / 2 * mult)),
               "You multiplied the head's learning rate by lr_mult instead of dividing the first "
               "layers' by it. A hundred times too high, nothing survives."),
         Wrong("one learning rate for all", four_calls_but(lrs=lambda base, mult: base / 2),
@@ -118,8 +121,8 @@ FOUR_CALLS = Exercise(
            "In the second stage the first layers learn lr_mult times slower than the head: "
            "slice(first layers, head).",
            "And where freeze_epochs is 0?"],
-    why="The head first, at base_lr; then all layers, at half of it, early ones lr_mult times slower. "
-        "freeze() stands there even if the learner came frozen: nobody has to know that.")
+    why="The head first, at base_lr; then all layers, at half of it, early ones lr_mult times "
+        "slower. freeze() stands there even if the learner came frozen: nobody has to know that.")
 
 
 def diagnose(train_losses, valid_losses):
@@ -170,11 +173,12 @@ DIAGNOSE = Exercise(
               "has one. Look whether the validation loss *rises* from its lowest point."),
         Wrong("one bad epoch", diagnose_but(overfits=lambda train, valid: any(
             after > 1.1 * before for before, after in zip(valid, valid[1:], strict=False))),
-              "One epoch went up in between, as epochs near the peak of the learning rate do, and it "
-              "recovered. Compare the *last* validation loss with the lowest."),
-        Wrong("the last two only", diagnose_but(overfits=lambda train, valid: valid[-1] > valid[-2]),
-              "You compared the last two epochs. The loss can be high above its best and dip a little "
-              "at the end: compare with the lowest."),
+              "One epoch went up in between, as epochs near the peak of the learning rate do, "
+              "and it recovered. Compare the *last* validation loss with the lowest."),
+        Wrong("the last two only",
+              diagnose_but(overfits=lambda train, valid: valid[-1] > valid[-2]),
+              "You compared the last two epochs. The loss can be high above its best and dip a "
+              "little at the end: compare with the lowest."),
         Wrong("from the training loss", diagnose_but(
             overfits=lambda train, valid: False,
             unfinished=lambda train, valid: train[-1] < 0.95 * train[-2]),
@@ -182,30 +186,31 @@ DIAGNOSE = Exercise(
               "validation loss says."),
         Wrong("unfinished by training loss", diagnose_but(
             unfinished=lambda train, valid: train[-1] < 0.95 * train[-2]),
-              "The training loss still falls, but the validation loss has levelled off: more epochs "
-              "would only memorise. Unfinished means that the *validation* loss still falls."),
+              "The training loss still falls, but the validation loss has levelled off: more "
+              "epochs would only memorise. Unfinished means that the *validation* loss still "
+              "falls."),
         Wrong("NaN passed over", diagnose_but(
             diverged=lambda train, valid: train[-1] > train[0]),
-              "Every comparison with NaN is False, so a diverged training passed all your tests. Ask "
-              "for NaN first, with np.isfinite."),
+              "Every comparison with NaN is False, so a diverged training passed all your "
+              "tests. Ask for NaN first, with np.isfinite."),
         Wrong("diverged only if NaN", diagnose_but(
             diverged=lambda train, valid: not np.isfinite([*train, *valid]).all()),
-              "A training loss that ends above its start has diverged, without any NaN. Overfitting "
-              "has a *falling* training loss."),
+              "A training loss that ends above its start has diverged, without any NaN. "
+              "Overfitting has a *falling* training loss."),
         Wrong("best at the end is unfinished", diagnose_but(
             unfinished=lambda train, valid: valid[-1] == min(valid)),
-              "The last epoch is nearly always a little better than the one before. Unfinished is a "
-              "clear fall, more than 5 %; else it has levelled off."),
+              "The last epoch is nearly always a little better than the one before. Unfinished "
+              "is a clear fall, more than 5 %; else it has levelled off."),
         Wrong("never unfinished", diagnose_but(unfinished=lambda train, valid: False),
               "A validation loss that still falls fast is not fine: training longer would pay. "
               "Compare the last two epochs."),
     ],
     hints=["Ask in this order: diverged? overfitting? unfinished? Else fine.",
            "NaN makes every comparison False: np.isfinite asks for it.",
-           "Overfitting: the last validation loss against the lowest one. Unfinished: against the one "
-           "before."],
-    why="Diverged comes first, because nothing else can be read then. After that the validation loss "
-        "decides, at its end: against its lowest, and against the epoch before.")
+           "Overfitting: the last validation loss against the lowest one. Unfinished: against "
+           "the one before."],
+    why="Diverged comes first, because nothing else can be read then. After that the validation "
+        "loss decides, at its end: against its lowest, and against the epoch before.")
 
 
 def compare(right_a, right_b):
@@ -264,7 +269,8 @@ def correct(both, a_only, b_only, neither):
 
 
 COMPARE = Exercise(
-    "compare", compare, idea="compare two networks on the same images, image by image", expected=compare_by_library,
+    "compare", compare, idea="compare two networks on the same images, image by image",
+    expected=compare_by_library,
     cases={"20 to 7": lambda: correct(60, 20, 7, 13),
            "7 to 20": lambda: correct(60, 7, 20, 13),
            "3 to 1": lambda: correct(80, 3, 1, 16),
@@ -275,28 +281,31 @@ COMPARE = Exercise(
            "no images": lambda: correct(0, 0, 0, 0)},
     wrong=[
         Wrong("the better rate wins", compare_but(lambda a, b, *_: a != b),
-              "The network with fewer errors won, by however little. If both were equally good, one of "
-              "them would still be ahead by luck: ask how often coins fall that unevenly."),
+              "The network with fewer errors won, by however little. If both were equally good, "
+              "one of them would still be ahead by luck: ask how often coins fall that unevenly."),
         Wrong("intervals of each", compare_but(intervals_apart),
-              "You compared two error rates as if they came from different images. Both networks saw "
-              "the same ones: count only the images where they differ."),
+              "You compared two error rates as if they came from different images. Both "
+              "networks saw the same ones: count only the images where they differ."),
         Wrong("shared errors counted", compare_but(lambda a, b, right_a, right_b: coin(
             int((~right_a).sum()), int((~right_b).sum())) < 0.05),
-              "You tossed a coin for the errors that both make, too. Those say nothing about which is "
-              "better, and hide what does: leave them out."),
+              "You tossed a coin for the errors that both make, too. Those say nothing about "
+              "which is better, and hide what does: leave them out."),
         Wrong("one-sided", compare_but(lambda a, b, *_: coin(a, b, sides=1) < 0.05),
-              "You counted one end only. You did not know beforehand which network would win, so both "
-              "ends count: twice the probability."),
+              "You counted one end only. You did not know beforehand which network would win, "
+              "so both ends count: twice the probability."),
         Wrong("more than this", compare_but(lambda a, b, *_: coin(a, b, beyond=1) < 0.05),
               "You counted the outcomes that are more uneven than this one, and left out this one. "
               "Begin the sum at the larger count itself."),
-        Wrong("the rule of thumb", compare_but(lambda a, b, *_: abs(a - b) / math.sqrt(a + b) > 1.96),
-              "The normal approximation is for large counts: it calls 5 to 0 a difference, and divides "
-              "by zero where the networks agree. Add up the binomial coefficients."),
-        Wrong("a tie called equal", compare_but(lambda a, b, *_: coin(a, b) < 0.05, ("a", "b", "equal")),
-              "Your test is right, but no evidence of a difference is no evidence of equality: at 3 to "
-              "1 nobody can know. Say \"cannot tell\"."),
-        Wrong("the loser named", compare_but(lambda a, b, *_: coin(a, b) < 0.05, ("b", "a", "cannot tell")),
+        Wrong("the rule of thumb",
+              compare_but(lambda a, b, *_: abs(a - b) / math.sqrt(a + b) > 1.96),
+              "The normal approximation is for large counts: it calls 5 to 0 a difference, and "
+              "divides by zero where the networks agree. Add up the binomial coefficients."),
+        Wrong("a tie called equal",
+              compare_but(lambda a, b, *_: coin(a, b) < 0.05, ("a", "b", "equal")),
+              "Your test is right, but no evidence of a difference is no evidence of equality: "
+              "at 3 to 1 nobody can know. Say \"cannot tell\"."),
+        Wrong("the loser named",
+              compare_but(lambda a, b, *_: coin(a, b) < 0.05, ("b", "a", "cannot tell")),
               "The counts are right, but you named the wrong network. a_only counts images that a "
               "gets right and b does not: many of them speak for a."),
     ],
@@ -305,38 +314,40 @@ COMPARE = Exercise(
            "tosses, k heads come in math.comb(n, k) of 2**n ways.",
            "Add up k from the larger count to n, and double it: both ends count.",
            "p below 0.05: the one with more. Otherwise \"cannot tell\"."],
-    why="Images on which both are right, or both wrong, say nothing about the difference. The exact "
-        "binomial test holds for small counts, too, and for none: its p is above 0.05 then.")
+    why="Images on which both are right, or both wrong, say nothing about the difference. The "
+        "exact binomial test holds for small counts, too, and for none: its p is above 0.05 then.")
 
 EXERCISES = [FOUR_CALLS, DIAGNOSE, COMPARE]
 
 QUESTIONS = [
-    Question("After unfreezing, you show the network the training images without taking a single step, "
-             "and the error rises. Why?", [
+    Question("After unfreezing, you show the network the training images without taking a single "
+             "step, and the error rises. Why?", [
         Choice("The learning rate is too high.",
                "No step was taken, so the learning rate played no part."),
         Choice("BatchNorm's running statistics moved.",
-               "Yes. Unfrozen layers are in training mode, so the statistics move to those of the new "
+               "Yes. Unfrozen layers are in training mode, so the statistics move to those of "
+               "the new "
                "images, and every weight was made for the old ones.", right=True),
         Choice("The head forgets while it is not trained.",
                "Weights do not change by themselves. Only BatchNorm's running statistics do, with "
                "every batch in training mode.")]),
     Question("Training loss 0.1, validation loss 0.5, both still falling. Is this overfitting?", [
         Choice("Yes: the gap is large.",
-               "A gap is no fault: every network that learns well has one. As long as the validation "
-               "loss falls, training goes on paying."),
+               "A gap is no fault: every network that learns well has one. As long as the "
+               "validation loss falls, training goes on paying."),
         Choice("No: the validation loss still falls.",
                "Yes. Overfitting is when the validation loss rises while the training loss goes on "
                "falling. Here, train longer.", right=True),
         Choice("It cannot be, if the body is frozen.",
-               "A frozen body does not protect: a head can overfit on its own, as this lesson's did.")]),
-    Question("The body is frozen, and you call fit_one_cycle(1, slice(1e-5, 1e-3)). What does the 1e-5 "
-             "do?", [
+               "A frozen body does not protect: a head can overfit on its own, as this lesson's "
+               "did.")]),
+    Question("The body is frozen, and you call fit_one_cycle(1, slice(1e-5, 1e-3)). What does the "
+             "1e-5 do?", [
         Choice("It trains the first layers, very slowly.",
                "Frozen layers do not train, at whatever learning rate."),
         Choice("It is the head's learning rate at the start of the cycle.",
-               "The start of the cycle comes from div. A slice spreads learning rates over layer groups, "
-               "and the head takes its last value."),
+               "The start of the cycle comes from div. A slice spreads learning rates over "
+               "layer groups, and the head takes its last value."),
         Choice("Nothing.",
                "Yes. The slice's first value belongs to layers that are frozen. The plot of the "
                "schedule shows it all the same.", right=True)]),

@@ -43,10 +43,12 @@ WARMUP_COSINE = Exercise(
            "nothing but warm-up, halfway": lambda: (0.5, 0.2, 1.0),
            "nothing but warm-up, at the end": lambda: (1.0, 0.2, 1.0)},
     wrong=[
-        Wrong("the rise is not divided by pct", warmup_cosine_but(rise=lambda progress, pct: progress),
-              "The warm-up ends at peak * pct, and then the learning rate jumps. During the warm-up "
-              "progress goes from 0 to pct, not from 0 to 1: divide it by pct."),
-        Wrong("the fall uses progress itself", warmup_cosine_but(fall=lambda progress, pct: progress),
+        Wrong("the rise is not divided by pct",
+              warmup_cosine_but(rise=lambda progress, pct: progress),
+              "The warm-up ends at peak * pct, and then the learning rate jumps. During the "
+              "warm-up progress goes from 0 to pct, not from 0 to 1: divide it by pct."),
+        Wrong("the fall uses progress itself",
+              warmup_cosine_but(fall=lambda progress, pct: progress),
               "After the warm-up the learning rate jumps down, because the wave starts in its "
               "middle. Give the fall a progress of its own, 0 at the peak and 1 at the end."),
         Wrong("the fall is not stretched",
@@ -55,15 +57,17 @@ WARMUP_COSINE = Exercise(
               "after the warm-up is 1 - pct long: divide by that."),
         Wrong("the wave is not halved",
               warmup_cosine_but(shape=lambda fall: 1 + math.cos(math.pi * fall)),
-              "1 + cos goes from 2 to 0, so the learning rate jumps to twice the peak. Divide by 2."),
+              "1 + cos goes from 2 to 0, so the learning rate jumps to twice the peak. Divide "
+              "by 2."),
         Wrong("degrees", warmup_cosine_but(shape=lambda fall: (1 + math.cos(180 * fall)) / 2),
               "math.cos wants radians: half a wave is math.pi, not 180. With 180 it goes through "
               "dozens of waves."),
         Wrong("a whole wave",
               warmup_cosine_but(shape=lambda fall: (1 + math.cos(2 * math.pi * fall)) / 2),
-              "2 * pi is a whole wave: the learning rate falls, and rises to the peak again. Half a "
-              "wave ends at the bottom."),
-        Wrong("upside down", warmup_cosine_but(shape=lambda fall: (1 - math.cos(math.pi * fall)) / 2),
+              "2 * pi is a whole wave: the learning rate falls, and rises to the peak again. "
+              "Half a wave ends at the bottom."),
+        Wrong("upside down",
+              warmup_cosine_but(shape=lambda fall: (1 - math.cos(math.pi * fall)) / 2),
               "After the warm-up it starts at 0 and rises to the peak. (1 - cos) / 2 goes up; "
               "(1 + cos) / 2 goes down."),
         Wrong("a straight line down", warmup_cosine_but(shape=lambda fall: 1 - fall),
@@ -98,6 +102,12 @@ def restarts_by_formula(n_cycles, cycle_mult):
     return [(cycle_mult**i - 1) / (cycle_mult - 1) / whole for i in range(1, n_cycles)]
 
 
+def cycle_fractions(n_cycles, cycle_mult):
+    """How long each cycle lasts, without the last one."""
+    lengths = [cycle_mult**i for i in range(n_cycles)]
+    return [length / sum(lengths) for length in lengths[:-1]]
+
+
 def restarts_from(first, last, scale=True, mult=lambda cycle_mult, i: cycle_mult**i):
     """`restart_points` with other ends, without scaling, or with other cycle lengths."""
     def wrong(n_cycles, cycle_mult):
@@ -115,26 +125,27 @@ RESTARTS = Exercise(
            "half as long again each time": lambda: (3, 1.5),
            "a single cycle": lambda: (1, 2)},
     wrong=[
-        Wrong("evenly spaced", lambda n_cycles, cycle_mult: [i / n_cycles for i in range(1, n_cycles)],
+        Wrong("evenly spaced",
+              lambda n_cycles, cycle_mult: [i / n_cycles for i in range(1, n_cycles)],
               "These restarts are evenly spaced, as if all cycles were equally long. Each cycle "
               "lasts cycle_mult times as long as the one before."),
         Wrong("the start counted", restarts_from(0, 0),
               "Progress 0 is the start of the training, no restart: nothing jumps there. There is "
               "one restart fewer than there are cycles."),
         Wrong("the end counted", restarts_from(1, 1),
-              "At progress 1 the last cycle has reached its bottom, and the training is over. There "
-              "is one restart fewer than there are cycles."),
+              "At progress 1 the last cycle has reached its bottom, and the training is over. "
+              "There is one restart fewer than there are cycles."),
         Wrong("both ends counted", restarts_from(0, 1),
               "Start and end of the training are no restarts. Between n cycles there are n - 1."),
         Wrong("not a fraction", restarts_from(1, 0, scale=False),
               "These are counted in lengths of the first cycle. Divide by the length of all cycles "
               "together, so that the end of the training is at 1."),
         Wrong("lengths, not positions",
-              lambda n_cycles, cycle_mult: [cycle_mult**i / sum(cycle_mult**k for k in range(n_cycles))
-                                            for i in range(n_cycles - 1)],
-              "That is how long each cycle lasts. A restart comes after *all* cycles before it: add "
-              "them up."),
-        Wrong("added, not multiplied", restarts_from(1, 0, mult=lambda cycle_mult, i: 1 + cycle_mult * i),
+              cycle_fractions,
+              "That is how long each cycle lasts. A restart comes after *all* cycles before it: "
+              "add them up."),
+        Wrong("added, not multiplied",
+              restarts_from(1, 0, mult=lambda cycle_mult, i: 1 + cycle_mult * i),
               "These cycles grow by cycle_mult. They should grow by the factor cycle_mult: 1, m, "
               "m * m, and so on."),
         Wrong("longest first", lambda n_cycles, cycle_mult: [
@@ -142,12 +153,12 @@ RESTARTS = Exercise(
               "Here the longest cycle comes first. SGDR begins with the shortest one, to have a "
               "settled network early."),
         Wrong("the formula divides by zero", restarts_by_formula,
-              "The formula for such a sum divides by cycle_mult - 1, which is 0 where all cycles are "
-              "equally long. Add up the lengths instead."),
+              "The formula for such a sum divides by cycle_mult - 1, which is 0 where all "
+              "cycles are equally long. Add up the lengths instead."),
     ],
     hints=["How long is each cycle, if the first is 1 long? Make that list.",
-           "A restart comes after the first cycle, one after the first two, and so on. How many are "
-           "there?",
+           "A restart comes after the first cycle, one after the first two, and so on. How many "
+           "are there?",
            "sum(lengths[:i]) / sum(lengths), for i from 1 to n_cycles - 1."],
     why="The end of cycle i is the sum of the first i lengths; the last end is the end of the "
         "training, where nothing restarts.")
@@ -217,7 +228,8 @@ WINNER = Exercise(
                "linear": {0.1: [0.20, 0.21, 0.20, 0.21, 0.20, 0.21]},
                "cosine": {0.1: [0.05, 0.45, 0.50, 0.48, 0.47, 0.52]}},),
            "within the noise": lambda: ({
-               "linear": {0.1: [0.30, 0.34, 0.28, 0.32]}, "cosine": {0.1: [0.29, 0.33, 0.27, 0.31]}},),
+               "linear": {0.1: [0.30, 0.34, 0.28, 0.32]},
+               "cosine": {0.1: [0.29, 0.33, 0.27, 0.31]}},),
            "a small gap, many runs": lambda: ({
                "linear": {0.1: [0.20, 0.24] * 50}, "cosine": {0.1: [0.21, 0.25] * 50}},),
            "1.6 standard errors": lambda: ({
@@ -234,8 +246,8 @@ WINNER = Exercise(
               "The single lowest run decided. One lucky seed says nothing about the next one: "
               "compare mean losses."),
         Wrong("the mean over all peaks", winner_over_all_peaks,
-              "You threw the runs of all peaks together. Nobody trains at a peak that is known to be "
-              "bad: only each schedule's best peak counts."),
+              "You threw the runs of all peaks together. Nobody trains at a peak that is known "
+              "to be bad: only each schedule's best peak counts."),
         Wrong("never a tie", winner_but(n_errors=0),
               "One of the two means is always lower, by luck alone. Within two standard errors of "
               "the difference, say \"tie\"."),
@@ -243,22 +255,22 @@ WINNER = Exercise(
               "You compared with the standard deviation of single runs. A mean of n runs varies "
               "less: divide it by the square root of n."),
         Wrong("one standard error", winner_but(n_errors=1),
-              "One standard error is passed by luck in a third of all comparisons of equals. Ask for "
-              "two."),
+              "One standard error is passed by luck in a third of all comparisons of equals. "
+              "Ask for two."),
         Wrong("the diverged run dropped", winner_but(usable=len, clean=dropped),
               "The run that diverged was left out, so a peak that fails one time in four won. A "
               "peak at which a run diverged is no candidate."),
         Wrong("the worst peak", winner_but(choose=max),
-              "You took each schedule's worst peak: the one with the highest mean loss. Low is good "
-              "here."),
+              "You took each schedule's worst peak: the one with the highest mean loss. Low is "
+              "good here."),
         Wrong("the loser named", loser,
               "Your comparison is right, but you name the other one: the schedule with the lower "
               "mean loss wins."),
     ],
     hints=["First find, for each schedule, the runs of its best peak: those with the lowest mean.",
            "A peak at which one run diverged, which is NaN, is no candidate.",
-           "Standard error of a mean of n runs: their standard deviation (ddof=1) / the square root "
-           "of n. That of a difference: math.hypot(first, second).",
+           "Standard error of a mean of n runs: their standard deviation (ddof=1) / the square "
+           "root of n. That of a difference: math.hypot(first, second).",
            "Return the name with the lower mean if the gap is more than twice that, else \"tie\"."],
     why="Each schedule gets the peak that suits it, a peak that diverges is out, and a gap counts "
         "only if luck would hardly make it.")
@@ -266,11 +278,12 @@ WINNER = Exercise(
 EXERCISES = [WARMUP_COSINE, RESTARTS, WINNER]
 
 QUESTIONS = [
-    Question("With a constant learning rate, the loss has been flat for a hundred steps, well above "
-             "the lowest possible. The gradient still points somewhere else at each step. What do "
-             "you do first?", [
+    Question("With a constant learning rate, the loss has been flat for a hundred steps, well "
+             "above the lowest possible. The gradient still points somewhere else at each step. "
+             "What do you do first?", [
         Choice("Lower the learning rate.",
-               "Yes. The weights are jittering around the bottom, because each batch points somewhere "
+               "Yes. The weights are jittering around the bottom, because each batch points "
+               "somewhere "
                "else. Shorter steps jitter less: that is why falling pays.", right=True),
         Choice("Raise it, to get out of the local minimum.",
                "That makes the jitter larger. A flat loss is not a sign of a local minimum; here "
@@ -287,16 +300,18 @@ QUESTIONS = [
                "Yes. Here that control was better in the valley, and a tie for the network. What "
                "restarts do buy is a settled network at the end of each cycle.", right=True),
         Choice("That the cycles were too short.",
-               "They may be or not: a later cycle that ends lower does not tell, as it started from "
-               "better weights.")]),
-    Question("A network is trained at 0.1 with a schedule that only falls. Nearly all its units die "
-             "in the first steps. Would a slower fall have helped?", [
+               "They may be or not: a later cycle that ends lower does not tell, as it started "
+               "from better weights.")]),
+    Question("A network is trained at 0.1 with a schedule that only falls. Nearly all its units "
+             "die in the first steps. Would a slower fall have helped?", [
         Choice("Yes: more time at a high learning rate lets it recover.",
                "A dead ReLU has a gradient of zero, so it hardly ever comes back, however long you "
                "train."),
         Choice("Yes: any schedule works if it is long enough.",
-               "The damage is done in the first steps, where a schedule that only falls is highest."),
+               "The damage is done in the first steps, where a schedule that only falls is "
+               "highest."),
         Choice("No: the first steps did it. A warm-up would have helped.",
-               "Yes. One-cycle starts at a 25th of the peak, so the first steps, whose gradients are "
+               "Yes. One-cycle starts at a 25th of the peak, so the first steps, whose "
+               "gradients are "
                "large, are short.", right=True)]),
 ]
