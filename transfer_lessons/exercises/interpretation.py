@@ -112,7 +112,7 @@ CLASS_NUMBERS = Exercise(
 Z = 1.959964
 
 
-def interval(k, n):
+def interval_of(k, n):
     """95 % interval of k of n (Wilson 1927): lower and upper end; (0, 1) of no images."""
     if n == 0:
         return 0.0, 1.0
@@ -138,7 +138,7 @@ def wald(k, n, z=Z, low=-math.inf, high=math.inf):
 
 def interval_but(z=Z, centre=lambda rate, n, z: (rate + z**2 / (2 * n)) / (1 + z**2 / n),
                  shrink=lambda n, z: 1 + z**2 / n, nothing=(0.0, 1.0)):
-    """`interval` with one part replaced."""
+    """`interval_of` with one part replaced."""
     def wrong(k, n):
         if n == 0 and nothing is not None:
             return nothing
@@ -155,7 +155,7 @@ def agresti_coull(k, n):
 
 
 INTERVAL = Exercise(
-    "interval", interval, idea="how little a fraction of few images says",
+    "interval_of", interval_of, idea="how little a fraction of few images says",
     expected=library_interval,
     cases={"3 of 11": lambda: (3, 11), "none of 5": lambda: (0, 5), "all 7 of 7": lambda: (7, 7),
            "1 of 3": lambda: (1, 3), "300 of 400": lambda: (300, 400), "no images": lambda: (0, 0)},
