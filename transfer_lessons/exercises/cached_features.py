@@ -201,7 +201,9 @@ def is_changed(answer, body, event):
 def _are_same(a, b):
     if a is None:
         raise TypeError("fingerprint returned nothing")
-    if isinstance(a, (torch.Tensor, np.ndarray)):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, np.ndarray):
         return np.array_equal(a, b)
     if isinstance(a, dict):
         return list(a) == list(b) and all(_are_same(a[key], b[key]) for key in a)
