@@ -6,7 +6,7 @@ LESSONS ?= $(sort $(wildcard nbs/[0-9u][0-9]*.ipynb)) nbs/from_fastai.ipynb
 PACKAGE := tests/package
 
 .DEFAULT_GOAL := help
-.PHONY: help run check style types test soak refusals oldest colab lab export stubs lessons minutes images bench recipes rules gpu wheels hooks site clean
+.PHONY: help run check style types test solutions soak refusals oldest colab lab export stubs lessons minutes images bench recipes rules gpu wheels hooks site clean
 
 # Two busy cores and threads that spin while they wait: five times slower than threads that sleep.
 export OMP_WAIT_POLICY := passive
@@ -60,6 +60,9 @@ test: style types .venv/ipywidgets7  ## everything: style, types, every lesson f
 	@echo "== Every lesson, top to bottom, one on each core"
 	@OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2 --timing --do-print
 	@echo "== Tests" && $(BIN)/python -m pytest
+
+solutions: .venv/dev  ## every lesson with its exercises solved, where every check must pass: 12 minutes
+	@PYTHONPATH=. $(BIN)/python tests/exercises/fill_in.py $(LESSONS)
 
 soak: .venv/dev  ## the property tests with 5,000 examples each: half an hour
 	@$(BIN)/python -m pytest tests/properties --hypothesis-profile soak --timeout 0

