@@ -430,8 +430,8 @@ MY_DRIVE = Decision(
               "You only turned it down. That is safe, and shows nothing about where the brink is. "
               "Turn it up, by a factor of three at a time, until the loss rises."),
         Wrong("too careful", lambda drive: (0.03, drive({24: 0.004, 40: 0.005, 60: 0.001})),
-              "The loss never rose above its start, so the brink is higher than anything you tried. "
-              "Turn further up: at some learning rate it must burst."),
+              "The loss never rose above its start, so the brink is higher than anything you "
+              "tried. Turn further up: at some learning rate it must burst."),
         Wrong("a leap", lambda drive: (0.03, drive({40: 1.0, 44: 0.001})),
               "You leapt more than tenfold in one step. The brink lies somewhere in between, but "
               "where? Go up by about three at a time, and wait ten steps each time."),
