@@ -6,7 +6,7 @@ LESSONS ?= $(sort $(wildcard nbs/[0-9u][0-9]*.ipynb)) nbs/from_fastai.ipynb
 PACKAGE := tests/package
 
 .DEFAULT_GOAL := help
-.PHONY: help run check style types test soak refusals oldest colab lab export stubs lessons minutes images bench recipes rules gpu wheels hooks clean
+.PHONY: help run check style types test solutions soak refusals oldest colab lab export stubs lessons minutes images bench recipes rules gpu wheels hooks site clean
 
 # Two busy cores and threads that spin while they wait: five times slower than threads that sleep.
 export OMP_WAIT_POLICY := passive
@@ -61,6 +61,9 @@ test: style types .venv/ipywidgets7  ## everything: style, types, every lesson f
 	@OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2 --timing --do-print
 	@echo "== Tests" && $(BIN)/python -m pytest
 
+solutions: .venv/dev  ## every lesson with its exercises solved, where every check must pass: 12 minutes
+	@PYTHONPATH=. $(BIN)/python tests/exercises/fill_in.py $(LESSONS)
+
 soak: .venv/dev  ## the property tests with 5,000 examples each: half an hour
 	@$(BIN)/python -m pytest tests/properties --hypothesis-profile soak --timeout 0
 
@@ -81,12 +84,13 @@ export: .venv/dev  ## write library, stubs, set-up cells and README.md from note
 	@echo "== Writing the library from nbs/" && $(BIN)/nbdev-export
 	@echo "== Writing the stubs" && $(BIN)/python $(PACKAGE)/stubs.py
 	@echo "== Writing the table of cases from the tests" && $(BIN)/python $(PACKAGE)/case_table.py
+	@echo "== Writing the teachers' tables from lessons and exercises" && $(BIN)/python $(PACKAGE)/teachers_table.py
 	@echo "== Writing README's section on speed from benchmarks/results" && $(BIN)/python benchmarks/page.py
 	@echo "== Writing README's section on recipes from benchmarks/results" && $(BIN)/python benchmarks/recipe_page.py
 	@echo "== Writing README's section on learning rates from benchmarks/results" && $(BIN)/python benchmarks/rules_page.py
 	@echo "== Writing README.md from nbs/index.ipynb"
 	@$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
-	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9u][0-9]+[a-z]?_[a-z_]+|from_fastai)\.ipynb#(nbs/\1.ipynb#g' README.md && rm README.md.bak
+	@sed -i.bak -E 's#\(\.\./#(#g; s#\(([0-9u][0-9]+[a-z]?_[a-z_]+|from_fastai|glossary|for_teachers)\.ipynb#(nbs/\1.ipynb#g' README.md && rm README.md.bak
 
 stubs: .venv/dev  ## write the stubs alone, from which editors complete learn.lr_find
 	@$(BIN)/python $(PACKAGE)/stubs.py
@@ -96,6 +100,9 @@ lessons: export  ## run every lesson and store its outputs; some: make lessons L
 
 minutes:  ## how long each lesson takes to read
 	@$(PYTHON) $(PACKAGE)/minutes.py $(LESSONS)
+
+site: .venv/dev  ## the lessons as web pages with working figures, glossary and reference: build/site/html
+	@echo "== Building the site" && $(BIN)/python site/build_site.py
 
 images: .venv/dev  ## take the pictures of README and index from the lessons' runs
 	@$(BIN)/python images/make.py

@@ -22,6 +22,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 
 
 @pytest.fixture(autouse=True)
+def nobodys_progress(tmp_path, monkeypatch):
+    """Checks in tests are written into no learner's file."""
+    monkeypatch.setenv("TRANSFER_LESSONS_PROGRESS", str(tmp_path / "progress.json"))
+
+
+@pytest.fixture(autouse=True)
 def no_figures():
     """No test sees the figures of another."""
     plt.close("all")

@@ -1,6 +1,8 @@
 """Runs notebooks from top to bottom and stores their outputs, clean: `make lessons` runs this."""
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -43,6 +45,7 @@ def run(file: Path) -> None:
 
 
 def main(files: list[str]) -> None:
+    os.environ["TRANSFER_LESSONS_PROGRESS"] = f"{tempfile.mkdtemp()}/progress.json"  # of nobody
     for name in files:
         began = time.monotonic()
         run(Path(name))

@@ -1,18 +1,4 @@
-"""What an exercise and a question are made of. The files beside this one hold those of a lesson.
-
-An exercise in ten lines, in a file of its lesson:
-
-    def double(x):
-        return 2 * x
-
-    EXERCISES = [
-        Exercise("double", double, idea="functions return a value",
-                 cases={"a number": lambda: (3,), "nothing": lambda: (0,)},
-                 wrong=[Wrong("adds 2", lambda x: x + 2, "2 + 2 is 4, but 3 + 2 is no 6: multiply."),
-                        ...],
-                 hints=["What is twice 3?", "Return x times 2."],
-                 why="A product, whatever x is.")]
-"""
+"""What an exercise and a question are made of; the files beside this one hold a lesson's own."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +21,18 @@ def call(answer: Callable, *args: Any) -> Any:
 @dataclass(frozen=True)
 class Exercise:
     """A blank function, checked by what it gives on cases that tell right from wrong.
+
+    One in ten lines, in a file of its lesson:
+
+        def double(x):
+            return 2 * x
+
+        EXERCISES = [
+            Exercise("double", double, idea="functions return a value",
+                     cases={"a number": lambda: (3,), "nothing": lambda: (0,)},
+                     wrong=[Wrong("adds 2", lambda x: x + 2, "2 + 2 is 4, but 3 + 2 is not 6.")],
+                     hints=["What is twice 3?", "Return x times 2."],
+                     why="A product, whatever x is.")]
 
     Args:
         name: of the function; the check's name is "lesson.name"
