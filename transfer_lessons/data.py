@@ -53,7 +53,7 @@ def split_by_content(digests: Sequence[bytes], labels: Sequence[str], valid_pct:
 
 # %% ../nbs/02_data.ipynb #d7ae9b85
 from .arguments import check_count, check_type
-from .decoded import scale_short_side
+from .preprocess import scale_short_side
 
 def square(image: Image.Image, size: int, crop_position: float = 0.5) -> Image.Image:
     """Scale the shorter side of an image to `size`, and crop a square along the longer one.

@@ -110,6 +110,7 @@ from .arguments import check_count, shown
 from .formats import (
     FORMATS, MAX_PIXELS, PLUG_INS, has_plug_in, image_kind, reason_and_fix)
 from .pixels import ImageError, image_from_array, to_rgb
+from .preprocess import without_notes
 
 # %% ../nbs/u2_image_files.ipynb #1a4630a4
 MIN_SIDE = 8
@@ -128,17 +129,6 @@ def _identify(file: BinaryIO) -> Image.Image:
             raise
     file.seek(0)
     return Image.open(file, formats=[kind])
-
-def _without_notes(png: bytes) -> bytes:
-    """A PNG file without its texts and its colour profile."""
-    kept = [png[:8]]
-    start = 8
-    while start < len(png):
-        end = start + 12 + int.from_bytes(png[start:start + 4], "big")
-        if png[start + 4:start + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
-            kept.append(png[start:end])
-        start = end
-    return b"".join(kept)
 
 def _check_size(image: Image.Image, name: str) -> None:
     """Raise for an image of too many pixels, or none; warn of one that is very small."""
@@ -162,7 +152,7 @@ def _decode(file: BinaryIO, name: str, at_least: int | None) -> Image.Image:
         if not any(words in str(error) for words in ("MAX_TEXT", "Data Too Large")):
             raise
     file.seek(0)
-    return _decode(io.BytesIO(_without_notes(file.read())), name, at_least)
+    return _decode(io.BytesIO(without_notes(file.read())), name, at_least)
 
 # %% ../nbs/u2_image_files.ipynb #dea6f205
 def _label(source: Any) -> str:

@@ -18,11 +18,12 @@ from small import small_model
 
 from transfer_lessons import decoded
 from transfer_lessons.data import ImageDataset, ImageLoader, square
-from transfer_lessons.decoded import DecodedImages, MemoryBudget, crop_square, scale_short_side
+from transfer_lessons.decoded import DecodedImages, MemoryBudget, crop_square
 from transfer_lessons.formats import has_plug_in
 from transfer_lessons.image_files import ImageError, get_image_files, load_image
 from transfer_lessons.learner import Learner
 from transfer_lessons.loaders import ImageDataLoaders
+from transfer_lessons.preprocess import scale_short_side
 
 FLOWERS = Path(__file__).parents[2].parent / "shared" / "data" / "flowers"
 CPU = torch.device("cpu")
@@ -388,7 +389,7 @@ def test_a_spawned_worker_imports_little(files, tmp_path):
                    env={**os.environ, "PYTHONPATH": paths})
     modules = set(json.loads(report.read_text()))
     ours = {name.split(".")[1] for name in modules if name.startswith("transfer_lessons.")}
-    assert ours <= {"arguments", "core", "decoded", "formats", "image_files", "pixels", "workers"}
+    assert ours <= {"arguments", "core", "decoded", "formats", "image_files", "pixels", "preprocess", "workers"}
     heavy = {"matplotlib", "IPython", "torchvision", "timm", "ipywidgets", "fastcore", "pandas"}
     assert not heavy & {name.split(".")[0] for name in modules}
 

@@ -13,9 +13,8 @@ from PIL import Image
 
 from transfer_lessons import formats, preprocess
 from transfer_lessons.data import square
-from transfer_lessons.decoded import MAX_RATIO
 from transfer_lessons.image_files import load_image
-from transfer_lessons.pixels import FEW_LEVELS, ImageError
+from transfer_lessons.pixels import ImageError
 from transfer_lessons.preprocess import read_square
 
 
@@ -121,7 +120,6 @@ def test_a_size_that_is_no_count_is_refused(size):
 def test_its_limits_are_those_of_the_library():
     assert preprocess.MAX_PIXELS == formats.MAX_PIXELS
     assert set(preprocess.FORMATS) == {*formats.FORMATS, *formats.PLUG_INS}
-    assert (preprocess.MAX_RATIO, preprocess.FEW_LEVELS) == (MAX_RATIO, FEW_LEVELS)
 
 
 def test_the_file_alone_runs_without_torch_and_without_the_library(tmp_path):
