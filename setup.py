@@ -29,8 +29,8 @@ setup(
     python_requires=f">={settings['min_python']}",
     install_requires=settings["requirements"].split(),
     extras_require=extras,
-    # The notebooks travel as transfer_lessons/lessons, so `transfer-lessons lessons` can copy them.
-    packages=["transfer_lessons", "transfer_lessons.exercises", "transfer_lessons.lessons"],
+    packages=["transfer_lessons", "transfer_lessons.commands", "transfer_lessons.exercises",
+              "transfer_lessons.lessons"],
     package_dir={"transfer_lessons.lessons": "nbs"},
     package_data={"transfer_lessons": ["*.json", "scrubber.js", "py.typed", "*.pyi"],
                   "transfer_lessons.lessons": ["*.ipynb"]},

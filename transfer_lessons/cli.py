@@ -1,137 +1,86 @@
-"""The command line: `transfer-lessons run` trains, `lessons` copies, `serve` shows a model."""
+"""The command line of the course: open and run lessons, see progress, check this computer."""
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+EXAMPLES = """\
+  transfer-lessons open 9          copy the lessons into a folder of yours and open lesson 9
+  transfer-lessons doctor          see whether anything is missing on this computer
+"""
 
 
-def save_plot(plot: Callable[..., None], file: Path, **options: Any) -> None:
-    """Draw with `plot(**options)` and save what it drew."""
-    import matplotlib.pyplot as plt
-    plot(**options)
-    plt.gcf().savefig(file, dpi=110, bbox_inches="tight")
-    plt.close("all")
-    print(f"   plot: {file}")
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    main_parser = argparse.ArgumentParser(
+        prog="transfer-lessons", description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    show = commands.add_parser("open", help="copy the lessons, say what is new, start JupyterLab")
+    show.add_argument("lesson", nargs="?", metavar="N", help="which one to show, such as 9")
+    add_folder(show)
+    show.add_argument("--no-start", action="store_true", help="copy, but do not start JupyterLab")
+
+    add_folder(commands.add_parser("list", help="the lessons, and how long each takes"))
+
+    run = commands.add_parser("run", help="run lesson N; without N, train on the built-in images")
+    run.add_argument("lessons", nargs="*", metavar="N", help="such as 9, or all")
+    run.add_argument("--folder", type=Path,
+                     help="your folder of lessons; without N where plots go, by default runs")
+    run.add_argument("--seed", type=int, help="without N: of the split and of the training")
+
+    progress = commands.add_parser("progress", help="which exercises are passed")
+    progress.add_argument("files", nargs="*", type=Path, metavar="FILE",
+                          help="learners' progress files: a table for a teacher")
+
+    commands.add_parser("doctor", help="what is missing on this computer, and what mends it")
+
+    serve = commands.add_parser("serve", help="let people at this computer try an exported model")
+    serve.add_argument("file", type=Path, help="as learn.export(file) wrote it")
+    serve.add_argument("--port", type=int, help="1 to 65535; by default the first free one")
+    return main_parser
 
 
-def usable_folder(folder: str | os.PathLike) -> Path:
-    """A folder in which files can be written, made where it is missing.
-
-    Args:
-        folder: its path
-
-    Raises:
-        ValueError: where it is a file, or cannot be written
-    """
-    path = Path(folder).expanduser()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise ValueError(f"folder must be one where files can be written; got {path} "
-                         f"({error.strerror}). Try another folder.") from error
-    return path
+def add_folder(command: argparse.ArgumentParser) -> None:
+    """Let a command be told where the learner's copies of the lessons are."""
+    command.add_argument("--folder", type=Path, help="your folder of lessons, by default "
+                         "transfer_lessons_course, or the current folder if they are in it")
 
 
-def run(folder: str | os.PathLike, seed: int = 42) -> None:
-    """From pretrained weights to a fine-tuned model and its mistakes, offline.
-
-    Args:
-        folder: where plots and the model go
-        seed: of the split and of the training
-
-    Raises:
-        ValueError: for a folder that cannot be written, and a seed that is no whole number
-    """
-    folder = usable_folder(folder)
-    print("== Loading the library", flush=True)
-    import matplotlib
-    matplotlib.use("Agg")
-    import torch
-
-    from transfer_lessons.arguments import check_seed
-    from transfer_lessons.core import default_device
-    from transfer_lessons.datasets import icons
-    from transfer_lessons.learner import vision_learner
-    from transfer_lessons.fine_tuning import RECIPES  # noqa: F401  adds fine_tune to Learner
-    from transfer_lessons.lr_finder import LRFind  # noqa: F401  adds lr_find
-
-    seed = check_seed("seed", seed)
-    default_device()
-    torch.manual_seed(seed)
-    dls = icons(valid_pct=0.25, seed=seed, size=96)
-    n_valid = len(dls.valid.dataset)
-    print(f"== Data: {len(dls.train.dataset)} icons to train on, {n_valid} held out, "
-          f"{len(dls.vocab)} classes (OpenMoji, CC BY-SA 4.0)")
-    save_plot(dls.show_batch, folder / "batch.png")
-    learn = vision_learner(dls)
-    fine_tune(learn, folder, n_valid)
-    show_mistakes(learn, folder)
+def run(given: argparse.Namespace) -> int:
+    """Run lessons, or the training that needs no notebook."""
+    if given.lessons:
+        if given.seed is not None:
+            raise ValueError("--seed is for the training, which is `run` without a lesson.")
+        from transfer_lessons.commands.run_lessons import run_lessons
+        return run_lessons(given.lessons, given.folder)
+    from transfer_lessons.commands.train import train
+    train(given.folder or Path("runs"), 42 if given.seed is None else given.seed)
+    return 0
 
 
-def fine_tune(learn: Any, folder: Path, n_valid: int) -> None:
-    """Ask for a learning rate, train the head, then the later half of the body too."""
-    from transfer_lessons.core import describe_error
-
-    print("== Which learning rate for the new head? Trying 100, then restoring everything")
-    found = learn.lr_find()
-    print("   " + ", ".join(f"{name} {lr:.1e}" for name, lr in found.found.items()))
-    save_plot(found.plot, folder / "lr_find.png")
-
-    print("== Fine-tuning: the head on a frozen body, then the later half of the body too")
-    learn.fine_tune(4)
-    print(learn.summary())
-    history = learn.recorder.history
-    *_, first = (number for number, row in enumerate(history) if row.epoch == 0)
-    head_alone = history[first - 1].error_rate
-    error = learn.validate()[1]
-    print("   error rate of the head alone", describe_error(round(head_alone * n_valid), n_valid))
-    print("   error rate fine-tuned", describe_error(round(error * n_valid), n_valid))
-    save_plot(learn.recorder.plot_loss, folder / "loss.png")
-    save_plot(learn.recorder.plot_sched, folder / "schedule.png")
-
-
-def show_mistakes(learn: Any, folder: Path) -> None:
-    """Print and draw where a trained learner goes wrong, and save its model."""
-    from transfer_lessons.interpretation import ClassificationInterpretation
-
-    print("== Where it still goes wrong")
-    interp = ClassificationInterpretation.from_learner(learn)
-    print(interp.most_confused(min_val=2))
-    save_plot(interp.plot_confusion_matrix, folder / "confusion_matrix.png")
-    save_plot(interp.plot_top_losses, folder / "top_losses.png", k=9)
-    learn.path = folder
-    print(f"   model: {learn.save('icons')}")
-
-
-def copy_lessons(folder: str | os.PathLike) -> None:
-    """Put the notebooks that came with the package into a folder, keeping those already there.
-
-    Args:
-        folder: where they go
-
-    Raises:
-        ValueError: for a folder that cannot be written
-        FileNotFoundError: where the package came without them
-    """
-    try:
-        lessons = sorted(files("transfer_lessons.lessons").iterdir(), key=lambda file: file.name)
-    except ModuleNotFoundError:
-        raise FileNotFoundError("This installation has no lessons in it: it runs from a copy of "
-                                "the repository. They are in its folder nbs.") from None
-    folder = usable_folder(folder)
-    for lesson in lessons:
-        target = folder / lesson.name
-        if lesson.name.endswith(".ipynb") and not target.exists():
-            target.write_bytes(lesson.read_bytes())
-            print(target)
+def do(given: argparse.Namespace) -> int:
+    """Do what a command asks for; each loads only what it needs. Returns the exit status."""
+    if given.command == "open":
+        from transfer_lessons.commands.open_lessons import open_lessons
+        return open_lessons(given.lesson, given.folder, start=not given.no_start)
+    if given.command == "list":
+        from transfer_lessons.commands.list_lessons import list_lessons
+        return list_lessons(given.folder)
+    if given.command == "run":
+        return run(given)
+    if given.command == "progress":
+        from transfer_lessons.commands.progress import show_progress
+        return show_progress(given.files)
+    if given.command == "doctor":
+        from transfer_lessons.commands.doctor import doctor
+        return doctor()
+    from transfer_lessons.serve import serve
+    serve(given.file, given.port)
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,32 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         exit status: 0, 1 after an error, 130 after Ctrl-C (and 2 for unknown arguments)
     """
-    parser = argparse.ArgumentParser(prog="transfer-lessons", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("run", help="train on the built-in images, offline")
-    train.add_argument("--folder", type=Path, default=Path("runs"), help="where plots go")
-    train.add_argument("--seed", type=int, default=42, help="of the split and of the training")
-    copy = commands.add_parser("lessons", help="copy the notebooks into a folder")
-    copy.add_argument("folder", type=Path, nargs="?", default=Path("transfer_lessons_course"))
-    show = commands.add_parser("serve", help="let people at this computer try an exported model")
-    show.add_argument("file", type=Path, help="as learn.export(file) wrote it")
-    show.add_argument("--port", type=int, help="1 to 65535; by default the first free one")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
-        if given.command == "run":
-            run(given.folder, given.seed)
-        elif given.command == "serve":
-            from transfer_lessons.serve import serve
-            serve(given.file, given.port)
-        else:
-            copy_lessons(given.folder)
+        return do(given)
     except KeyboardInterrupt:
         print("Stopped.")
         return 130
     except (ValueError, OSError, ImportError) as error:
         print(f"transfer-lessons: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

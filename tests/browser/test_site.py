@@ -174,3 +174,21 @@ def test_the_site_opens_from_a_disk_too(browser, folder):
     assert page.locator(".tl-scrubber input[type=range]").count() >= 1
     assert asked == []
     context.close()
+
+
+def test_the_questions_of_a_lesson_open_by_keyboard_on_the_site(visit, folder):
+    lessons = [name for name in pages(folder) if 'class="questions"' in (folder / name).read_text()]
+    if not lessons:
+        pytest.skip("no lesson's stored outputs have questions yet")
+    for name in lessons:
+        page = visit(name)
+        summaries = page.locator("section.questions summary")
+        assert summaries.count() >= 6, name
+        summaries.first.focus()
+        for i in range(summaries.count()):
+            assert summaries.nth(i).evaluate("node => node === document.activeElement"), name
+            page.keyboard.press("Enter")
+            assert page.locator("section.questions details").nth(i).evaluate("node => node.open")
+            page.keyboard.press("Tab")
+        assert page.evaluate(FAINT) == [], name
+        page.context.close()

@@ -21,6 +21,7 @@ FLOORS = ["preprocess", "arguments", "core", "comparison", "figures", "pixels", 
           "tta", "better", "scrubber", "explorers", "threshold_explorer", "plot_explorers",
           "lr_study", "image_explorers", "cleaner", "widget_messages", "live", "app", "serve"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
+COMMANDS = ["cli", *(f"commands/{file.stem}" for file in sorted((LIBRARY / "commands").glob("[a-z]*.py")))]
 
 
 def settings() -> configparser.SectionProxy:

@@ -41,7 +41,7 @@ def lesson_table() -> str:
 
 def exercise_table() -> str:
     """A row per exercise: its name, which idea it tests, which wrong answers it explains."""
-    rows = ["| exercise | tests whether you know that ... | explains, among others |",
+    rows = ["| exercise | idea | wrong answers that it explains |",
             "| --- | --- | --- |"]
     for file in LESSONS:
         number, lesson = file.stem.split("_", 1)

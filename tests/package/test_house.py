@@ -5,6 +5,7 @@ import re
 import pytest
 from house import (
     BY_HAND,
+    COMMANDS,
     FLOORS,
     LIBRARY,
     ROOT,
@@ -40,18 +41,18 @@ def test_contributing_draws_the_same_house():
     assert re.findall(r"^\| \d+ \| `(\w+)` \|", text, re.M) == FLOORS[::-1]
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, *COMMANDS])
 def test_a_module_says_what_it_holds(module):
     assert ast.get_docstring(tree(module)), "no `> sentence` in the title cell of its notebook"
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, *COMMANDS])
 def test_a_module_is_read_in_one_sitting(module):
     lines = len((LIBRARY / f"{module}.py").read_text().splitlines())
     assert lines <= 330, f"{lines} lines: split the subject, do not pack the lines"
 
 
-@pytest.mark.parametrize("module", [*MODULES, "cli"])
+@pytest.mark.parametrize("module", [*MODULES, *COMMANDS])
 def test_a_function_fits_on_a_screen(module):
     long = {node.name: node.end_lineno - node.lineno + 1 for node in functions(module)}
     long = {name: length for name, length in long.items() if length > 50}
@@ -63,7 +64,7 @@ def public(node: ast.FunctionDef) -> bool:
     return not node.name.startswith("_") or node.name.endswith("__")
 
 
-@pytest.mark.parametrize("module", [*MODULES, "cli"])
+@pytest.mark.parametrize("module", [*MODULES, *COMMANDS])
 def test_every_argument_and_result_is_typed(module):
     for node in filter(public, functions(module)):
         given = [*node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
@@ -74,7 +75,7 @@ def test_every_argument_and_result_is_typed(module):
         assert says, f"{node.name} does not say what it returns"
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, *COMMANDS])
 def test_every_public_function_and_class_has_a_docstring(module):
     kinds = (ast.FunctionDef, ast.ClassDef)
     silent = [node.name for node in tree(module).body if isinstance(node, kinds)
@@ -104,7 +105,7 @@ def signature_arguments(node: ast.FunctionDef | ast.ClassDef) -> list[str]:
     return names[1:] if patched_class(node) and args.args[0].arg not in ("self", "cls") else names
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, *COMMANDS])
 def test_a_docstring_lists_the_arguments_of_the_signature(module):
     for node in ast.walk(tree(module)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -115,7 +116,7 @@ def test_a_docstring_lists_the_arguments_of_the_signature(module):
 def own_private_names() -> set[str]:
     """Every `_name` that the library itself defines or gives an object."""
     found = set()
-    for module in [*MODULES, "cli"]:
+    for module in [*MODULES, *COMMANDS]:
         for node in ast.walk(tree(module)):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 found.add(node.name)
@@ -126,7 +127,7 @@ def own_private_names() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", [*MODULES, "cli"])
+@pytest.mark.parametrize("module", [*MODULES, *COMMANDS])
 def test_nothing_private_of_other_libraries_is_used(module):
     own = own_private_names() | NAMEDTUPLE
     wrong = []

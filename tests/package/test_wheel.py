@@ -34,7 +34,7 @@ def installed(wheel, tmp_path_factory) -> dict[str, str]:
 def test_the_wheel_holds_library_and_lessons(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     lessons = {f"transfer_lessons/lessons/{file.name}" for file in (ROOT / "nbs").glob("*.ipynb")}
-    modules = {f"transfer_lessons/{file.name}" for file in (ROOT / "transfer_lessons").glob("*.py")}
+    modules = {str(file.relative_to(ROOT)) for file in (ROOT / "transfer_lessons").rglob("*.py")}
     stubs = {f"transfer_lessons/{file.name}" for file in (ROOT / "transfer_lessons").glob("*.pyi")}
     others = {f"transfer_lessons/{name}" for name in ("icons.json", "scrubber.js", "py.typed")}
     assert stubs and lessons | modules | stubs | others <= names
@@ -58,10 +58,10 @@ def test_importing_the_package_alone_loads_nothing(installed):
 
 def test_the_command_copies_the_lessons_and_keeps_those_already_there(installed, tmp_path):
     (tmp_path / "02_data.ipynb").write_text("my notes")
-    subprocess.run([sys.executable, "-m", "transfer_lessons.cli", "lessons", tmp_path],
+    subprocess.run([sys.executable, "-m", "transfer_lessons.cli", "open", "--no-start", "--folder", tmp_path],
                    env=installed, cwd=tmp_path, check=True, capture_output=True)
-    lessons = {file.name for file in (ROOT / "nbs").glob("*.ipynb")}
-    assert {file.name for file in tmp_path.iterdir()} == lessons
+    lessons = {file.name for file in (ROOT / "nbs").glob("*.ipynb")} - {"index.ipynb"}
+    assert {file.name for file in tmp_path.iterdir()} == lessons | {".transfer_lessons.json"}
     assert (tmp_path / "02_data.ipynb").read_text() == "my notes"
 
 

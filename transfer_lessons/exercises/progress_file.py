@@ -26,7 +26,8 @@ class Record(NamedTuple):
 
 def in_colab() -> bool:
     """Whether this is Google Colab."""
-    return "google.colab" in sys.modules
+    # A program that a cell starts, such as transfer-lessons, sees the variable alone.
+    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
 
 
 def progress_file() -> Path:
