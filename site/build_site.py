@@ -98,6 +98,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "site")
     options = parser.parse_args()
     pages, html = options.folder / "pages", options.folder / "html"
+    shutil.rmtree(html, ignore_errors=True)  # no page stays whose notebook is gone
     write_pages(pages, options.only)
     # With a part of the pages, links to the others lead nowhere.
     a_part = ["-D", "suppress_warnings=myst.xref_missing"]

@@ -35,6 +35,7 @@ html_theme = "sphinx_book_theme"
 html_title = settings["title"]
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_favicon = "static/icon.svg"  # without one, browsers ask for it and note an error
 html_copy_source = False
 html_show_sourcelink = False

@@ -164,16 +164,21 @@ def test_light_or_dark_is_the_readers_own_until_they_choose(visit):
     page.wait_for_function("document.documentElement.dataset.theme === 'light'")
 
 
-def test_the_site_opens_from_a_disk_too(browser, folder):
+def test_the_site_opens_from_a_disk_too_and_is_searched_there(browser, folder):
     context = browser.new_context()
-    asked = []
-    context.on("request", lambda request: request.url.startswith(("file:", "data:"))
-               or asked.append(request.url))
+    faults = []
     page = context.new_page()
+    page.on("console", lambda said: said.type == "error" and faults.append(said.text))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: request.url.startswith(("file:", "data:"))
+            or faults.append(request.url))
     page.goto((folder / "13_lr_sweep.html").as_uri())
     assert page.locator(".tl-scrubber input[type=range]").count() >= 1
-    assert asked == []
+    page.goto((folder / "search.html").as_uri() + "?q=learning+rate")
+    page.wait_for_selector("#search-results li a[href='13_lr_sweep.html']")
+    page.wait_for_timeout(500)  # an excerpt would be fetched now
     context.close()
+    assert faults == []
 
 
 def test_the_questions_of_a_lesson_open_by_keyboard_on_the_site(visit, folder):

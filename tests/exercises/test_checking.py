@@ -64,7 +64,7 @@ def test_a_mistake_is_known_by_what_it_gives_not_by_how_it_is_written():
     assert report.cause == "2 + 2 is 4, but 3 + 2 is not 6."
     assert [row.is_right for row in report.rows] == [False] * 4
     assert "5" in report.rows[0].came_out
-    assert "hint('demo.double')" in repr(report)
+    assert 'hint("demo.double")' in repr(report)
 
 
 def test_a_result_without_a_gradient_is_not_enough():
@@ -288,6 +288,6 @@ def test_questions_answer_without_a_script():
     page = asked._repr_html_()
     assert page.count("<details") == 2
     assert "<code>1 &lt; 2</code>" in page
-    assert "✓ Yes." in page
+    assert "✓ Right." in page
     assert "<script" not in page
     assert "It is." not in repr(asked), "a terminal shows no answers"

@@ -147,7 +147,7 @@ def check_function(name: str, exercise: Exercise, answer: Any) -> Report:
     """Run a function on every case, compare, and look for the likely cause."""
     if not callable(answer):
         return Report(name, NOT_YET, cause=f"The answer must be a function; got {shown(answer)}. Try "
-                      f"`check({name!r}, {exercise.name})`, without calling it.")
+                      f'`check("{name}", {exercise.name})`, without calling it.')
     expected, outcomes, rows = _expected(name), [], []
     for trial, wanted in zip(trials(exercise), expected, strict=True):
         outcome = run(trial.observe, answer, trial.arguments)
@@ -211,7 +211,7 @@ def check(name: str, answer: Any, about: Any = None) -> Report:
         return Report(str(name), NOT_ATTEMPTED, next_step=exercise)
     if is_blank(answer):
         return Report(name, NOT_ATTEMPTED,
-                      next_step=f"Replace the blank and run the cell. A nudge: `hint({name!r})`.")
+                      next_step=f'Replace the blank and run the cell. A nudge: `hint("{name}")`.')
     if isinstance(exercise, Exercise):
         report = check_function(name, exercise, answer)
     else:
@@ -219,7 +219,7 @@ def check(name: str, answer: Any, about: Any = None) -> Report:
     if report.state == PASSED:
         report.cause = exercise.why
     else:
-        report.next_step = f"A nudge: `hint({name!r})`. The answer: `solution({name!r})`."
+        report.next_step = f'A nudge: `hint("{name}")`. The answer: `solution("{name}")`.'
     _quietly(add_attempt, name, report.state)
     return report
 
@@ -257,8 +257,8 @@ def solution(name: str) -> Text:
     if isinstance(exercise, str):
         return Text(exercise)
     if not read_progress().get(name, Record()).attempts:
-        return Text(f"Try it once first: a wrong answer teaches more than a right one that you read. "
-                    f"A nudge: `hint({name!r})`.")
+        return Text("Try it once first: a wrong answer teaches more than a right one that you read. "
+                    f'A nudge: `hint("{name}")`.')
     _quietly(update, name, lambda record: record._replace(solution_seen=True))
     source = textwrap.dedent(inspect.getsource(exercise.solution)).strip()
     return Text(f"```python\n{source}\n```\n{exercise.why}")

@@ -52,8 +52,8 @@ class Diary:
         if n_epoch < 1:
             raise ValueError(f"n_epoch must be a whole number, at least 1; got {n_epoch}.")
         early, _, head = spread_lrs(lr_max, 3)
-        self.stages.append({"epochs": n_epoch, "learning rate of the head": head,
-                            "of the first layers": "frozen" if self.is_frozen else early})
+        first_layers = "frozen" if self.is_frozen else f"{early:g}"
+        self.stages.append(f"{n_epoch} × head {head:g}, body {first_layers}")
 
     fit = fit_one_cycle
 
@@ -64,7 +64,7 @@ class Diary:
 def read_diary(answer, learn, *arguments):
     """What was trained, stage by stage, and what trains at the end."""
     answer(learn, *arguments)
-    return {"stages": learn.stages, "body frozen at the end": learn.is_frozen}
+    return (*learn.stages, "then frozen" if learn.is_frozen else "then unfrozen")
 
 
 FOUR_CALLS = Exercise(

@@ -35,7 +35,7 @@ class Questions:
     def _html(question: Question) -> str:
         parts = [f"<p>{marked_up(question.text)}</p>"]
         for choice in shuffled(question.choices):
-            verdict = "✓ Yes." if choice.right else "✗ No."
+            verdict = "✓ Right." if choice.right else "✗ No."
             parts.append(f'<details style="margin: 2px 0"><summary>{marked_up(choice.text)}'
                          f'</summary><p style="margin: 2px 0 8px 1.2em"><b>{verdict}</b> '
                          f"{marked_up(choice.reason)}</p></details>")

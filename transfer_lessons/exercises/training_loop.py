@@ -64,17 +64,45 @@ def one_epoch_counting_first(model, batches, opt, loss_func):
     return total / n_images if total else 0.0
 
 
+class Once:
+    """Batches that can be gone through once, as a generator's; then, perhaps, an error."""
+    def __init__(self, batches, error=None):
+        self.batches = iter(batches)
+        self.error = error
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        try:
+            return next(self.batches)
+        except StopIteration:
+            raise self.error or StopIteration from None
+
+    def __repr__(self):
+        return "batches to go through once" + (", then an error" if self.error else "")
+
+
+class SmallNet(nn.Sequential):
+    """A network with BatchNorm that is written in a few words."""
+    def __init__(self):
+        super().__init__(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+
+    def __repr__(self):
+        return f"a network in {'training' if self.training else 'evaluation'} mode"
+
+
 def small_training(sizes, stale=False, mode=True, generator=False):
     """A small network with BatchNorm, batches of these sizes, an optimizer and a loss."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+        model = SmallNet()
         batches = [(torch.randn(size, 3), torch.randint(3, (size,))) for size in sizes]
     if stale:
         F.cross_entropy(model(batches[0][0]), batches[0][1]).backward()
     model.train(mode)
     opt = torch.optim.SGD(model.parameters(), lr=0.5)
-    return model, (batch for batch in batches) if generator else batches, opt, F.cross_entropy
+    return model, Once(batches) if generator else batches, opt, F.cross_entropy
 
 
 def watch_epoch(answer, model, batches, opt, loss_func):
@@ -83,11 +111,12 @@ def watch_epoch(answer, model, batches, opt, loss_func):
     if value is None:
         return None
     keeps_graph = isinstance(value, Tensor) and value.requires_grad
-    return {"mean loss": value.item() if isinstance(value, Tensor) else value,
-            "result holds on to the network": keeps_graph,
-            "in training mode": model.training,
-            "weights": torch.cat([value.detach().flatten() for value in model.parameters()]),
-            "BatchNorm's running mean": model[1].running_mean.clone()}
+    weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    return {"loss": value.item() if isinstance(value, Tensor) else value,
+            "norm of the weights": weights.norm().item(),
+            "of BatchNorm's mean": model[1].running_mean.norm().item(),
+            "trains": model.training,
+            "keeps graph": keeps_graph}
 
 
 ONE_EPOCH = Exercise(
@@ -217,11 +246,12 @@ class Watched(nn.Module):
         self.recorded.append(torch.is_grad_enabled())
         return self.head(self.body(x))
 
+    def modes(self):
+        """Of the whole, the body and the head."""
+        return " ".join("train" if module.training else "eval" for module in self.modules())
 
-def breaks_after(batches):
-    """A loader whose disk fails after the last batch."""
-    yield from batches
-    raise OSError("the disk is gone")
+    def __repr__(self):
+        return f"a network with body and head, modes: {self.modes()}"
 
 
 def small_evaluation(sizes, body_mode=False, head_mode=True, n_nan=0, breaks=False):
@@ -236,7 +266,7 @@ def small_evaluation(sizes, body_mode=False, head_mode=True, n_nan=0, breaks=Fal
         yb[:n_nan] = 0
     model.train(head_mode)
     model.body.train(body_mode)
-    return model, breaks_after(batches) if breaks else batches
+    return model, Once(batches, OSError("the disk is gone")) if breaks else batches
 
 
 def watch_evaluation(answer, model, batches):
@@ -250,10 +280,10 @@ def watch_evaluation(answer, model, batches):
     if outcome is None:
         return None
     return {"error rate": outcome,
-            "training mode of each module": [module.training for module in model.modules()],
-            "gradients recorded on the way": any(model.recorded),
-            "gradients on afterwards": still_on,
-            "BatchNorm's running mean": model.body.running_mean.clone()}
+            "modes": model.modes(),
+            "gradients: recorded": any(model.recorded),
+            "on afterwards": still_on,
+            "BatchNorm's mean": model.body.running_mean.norm().item()}
 
 
 EVALUATE = Exercise(
@@ -400,8 +430,8 @@ MY_DRIVE = Decision(
               "You only turned it down. That is safe, and shows nothing about where the brink is. "
               "Turn it up, by a factor of three at a time, until the loss rises."),
         Wrong("too careful", lambda drive: (0.03, drive({24: 0.004, 40: 0.005, 60: 0.001})),
-              "The loss never rose above its start, so the brink is higher than anything you tried. Turn "
-              "further up: at some learning rate it must burst."),
+              "The loss never rose above its start, so the brink is higher than anything you "
+              "tried. Turn further up: at some learning rate it must burst."),
         Wrong("a leap", lambda drive: (0.03, drive({40: 1.0, 44: 0.001})),
               "You leapt more than tenfold in one step. The brink lies somewhere in between, but "
               "where? Go up by about three at a time, and wait ten steps each time."),
