@@ -14,28 +14,32 @@ from transfer_lessons.exercises.kit import Choice, Exercise, Question, Wrong
 
 
 class ShuffledBatches:
-    """Images and targets in batches: in another order at each pass, with a smaller last batch."""
-    def __init__(self, images, targets, bs):
+    """Images and their numbers as targets: in another order at each pass, the last batch smaller."""
+    def __init__(self, images, bs):
         self.images = images
-        self.targets = targets
         self.bs = bs
         self.generator = torch.Generator().manual_seed(0)
 
     def __iter__(self):
         order = torch.randperm(len(self.images), generator=self.generator)
         for rows in order.split(self.bs):
-            yield self.images[rows], self.targets[rows]
+            yield self.images[rows], rows
 
     def __repr__(self):
         return f"{len(self.images)} images in batches of {self.bs}, shuffled at each pass"
 
 
+class Body(nn.Sequential):
+    def __repr__(self):
+        return "a small body"
+
+
 def small_body():
-    """A frozen body in training mode, but for a BatchNorm that somebody has put to rest."""
+    """A body in training mode, but for a BatchNorm that somebody has put to rest."""
     generator = torch.Generator().manual_seed(1)
     linear = nn.utils.skip_init(nn.Linear, 3, 4)  # draws no random numbers
     resting = nn.BatchNorm1d(4).eval()
-    body = nn.Sequential(linear, nn.BatchNorm1d(4), nn.ReLU(), resting)
+    body = Body(linear, nn.BatchNorm1d(4), nn.ReLU(), resting)
     with torch.no_grad():
         for parameter in body.parameters():
             parameter.copy_(torch.rand(parameter.shape, generator=generator))
@@ -44,9 +48,8 @@ def small_body():
 
 def body_and_batches(n, bs):
     """Arguments of `cache_features`."""
-    generator = torch.Generator().manual_seed(n)
-    images = torch.randn(n, 3, generator=generator)
-    return small_body(), ShuffledBatches(images, torch.arange(n), bs)
+    images = torch.randn(n, 3, generator=torch.Generator().manual_seed(n))
+    return small_body(), ShuffledBatches(images, bs)
 
 
 def cache_features(body, dl):
@@ -64,11 +67,13 @@ def cache_features(body, dl):
 
 def what_caching_does(answer, body, dl):
     """What `cache_features` returns, and what it leaves behind."""
-    features, targets = answer(body, dl)
-    return {"features": features, "targets": targets,
-            "features keep a graph": features.requires_grad,
-            "modes afterwards": [module.training for module in body.modules()],
-            "running mean afterwards": body[1].running_mean}
+    result = answer(body, dl)
+    if result is None:
+        return None
+    features, targets = result
+    modes = " ".join("train" if layer.training else "eval" for layer in body)
+    return {"layers left in": modes, "graph": features.requires_grad,
+            "running mean": body[1].running_mean, "targets": targets, "features": features}
 
 
 def _in_the_mode_it_has(body, dl):
@@ -103,10 +108,6 @@ def _full_batches_only(body, dl):
     return cache_features(body, [(xb, yb) for xb, yb in dl if len(xb) == dl.bs])
 
 
-def _first_batch_only(body, dl):
-    return cache_features(body, [next(iter(dl))])
-
-
 def _stacked(body, dl):
     batches = [cache_features(body, [batch]) for batch in dl]
     return torch.stack([xb for xb, _ in batches]), torch.stack([yb for _, yb in batches])
@@ -138,7 +139,7 @@ CACHE = Exercise(
         Wrong("full batches only", _full_batches_only,
               "The images of the incomplete last batch are missing, and they would be missing in "
               "every epoch from now on. Keep every batch, whatever its size."),
-        Wrong("first batch only", _first_batch_only,
+        Wrong("first batch only", lambda body, dl: cache_features(body, [next(iter(dl))]),
               "Only the first batch is there. A `return` inside the loop ends it at once: put it "
               "behind the loop."),
         Wrong("stacked", _stacked,
@@ -200,7 +201,9 @@ def is_changed(answer, body, event):
 def _are_same(a, b):
     if a is None:
         raise TypeError("fingerprint returned nothing")
-    if isinstance(a, (torch.Tensor, np.ndarray)):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, np.ndarray):
         return np.array_equal(a, b)
     if isinstance(a, dict):
         return list(a) == list(b) and all(_are_same(a[key], b[key]) for key in a)
@@ -311,8 +314,6 @@ QUESTIONS = [
         Choice("No: it gives another output each time, and so must run in every step.",
                "Only what is deterministic can be cached. The cut comes before the first random "
                "layer.", right=True),
-        Choice("Yes, in evaluation mode, where dropout does nothing.",
-               "Then the head would train without dropout: another training than the one asked for."),
     ]),
     Question("You trained a head on cached features. Now you unfreeze the body's last block, train, "
              "and freeze it again. What about the cache?", [

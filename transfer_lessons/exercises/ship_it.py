@@ -22,6 +22,13 @@ def from_opencv(pixels):
     return rgb.permute(2, 0, 1)[None].float() / 255
 
 
+def in_detail(answer, pixels):
+    """The result, and what of it tells wrong ones apart at a glance."""
+    result = answer(pixels)
+    return None if result is None else {
+        "shape": list(result.shape), "first values": result.flatten()[:3], "all": result}
+
+
 def _floats(pixels):
     """[H, W, 3], red first, 0 to 1."""
     return torch.from_numpy(pixels[:, :, ::-1].astype(np.float32)) / 255
@@ -56,6 +63,7 @@ FROM_OPENCV = Exercise(
     cases={"a wide photograph": lambda: photograph(4, 6),
            "three pixels wide": lambda: photograph(5, 3),
            "square": lambda: photograph(3, 3)},
+    observe=in_detail,
     wrong=[
         Wrong("BGR", lambda pixels: torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255,
               "Blue is still first: the sky is orange. Turn the last dimension round: "
@@ -124,14 +132,6 @@ def _all_or_none(logits, vocab, threshold):
     return ["not sure"] * len(names) if "not sure" in names else names
 
 
-def _first_image(logits, vocab, threshold):
-    return names_or_not(logits[:1], vocab, threshold)
-
-
-def _sigmoid(logits, vocab, threshold):
-    return _of_scores(torch.sigmoid(logits), vocab, threshold)
-
-
 NAMES = Exercise(
     "names_or_not", names_or_not,
     idea="class names in order, softmax per image, a threshold on the probability",
@@ -164,9 +164,11 @@ NAMES = Exercise(
               "subtracts the largest first."),
         Wrong("all or none", _all_or_none,
               "One unsure image made all of them unsure. Decide image by image."),
-        Wrong("the first image", _first_image,
+        Wrong("the first image", lambda logits, vocab, threshold: names_or_not(
+                  logits[:1], vocab, threshold),
               "Only the first image got an answer. Return one name per row of the logits."),
-        Wrong("sigmoid", _sigmoid,
+        Wrong("sigmoid", lambda logits, vocab, threshold: _of_scores(
+                  torch.sigmoid(logits), vocab, threshold),
               "sigmoid judges each class alone, as for labels that exclude nothing. Here exactly one "
               "class is right, and the network was trained so: softmax."),
     ],
@@ -321,7 +323,5 @@ QUESTIONS = [
         Choice("No: it answers fewer images. Whether that pays depends on what a mistake costs.",
                "A threshold trades answers for correctness. Always report both: how many it answers, "
                "and how many of these are wrong.", right=True),
-        Choice("Yes, if 0.9 was chosen on the same images.",
-               "Then the error is even too good to be true: those images chose the threshold."),
     ]),
 ]
