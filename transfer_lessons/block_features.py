@@ -20,8 +20,10 @@ MAX_SIDE = 56  # larger maps are read with a stride
 def _describe_maps(maps: Tensor) -> Tensor:
     """Mean and standard deviation of each map, [B, C, H, W] -> [B, 2 * C], in float32."""
     stride = max(1, min(maps.shape[2:]) // MAX_SIDE)
-    places = maps[:, :, ::stride, ::stride].float().flatten(2)
-    return torch.cat([places.mean(2), places.std(2, correction=0)], 1)
+    places = maps[:, :, ::stride, ::stride].float()
+    mean = places.mean((2, 3), keepdim=True)
+    variance = (places - mean).square().mean((2, 3))  # faster than std, which goes value by value
+    return torch.cat([mean.flatten(1), variance.sqrt()], 1)
 
 class BlockFeatures(nn.Module):
     """Mean and standard deviation of the feature maps after each block of a body.

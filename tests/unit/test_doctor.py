@@ -221,7 +221,7 @@ def test_without_a_network_it_says_what_still_works(error, monkeypatch):
         raise error
     monkeypatch.setattr(computer, "urlopen", fail)
     finding, = computer.check_network()
-    assert finding.state == "note" and "huggingface.co" in finding.says and "default network need none" in finding.says
+    assert finding.state == "note" and "huggingface.co" in finding.says and "default network need no download" in finding.says
 
 
 def test_a_server_that_hangs_holds_nobody_up(monkeypatch):

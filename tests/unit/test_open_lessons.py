@@ -101,7 +101,8 @@ def test_whoever_undoes_their_changes_gets_new_versions_again(course):
 @pytest.mark.case("open: the record of what was copied is lost or damaged",
                   "every lesson that differs from the course's counts as the learner's")
 @pytest.mark.parametrize("record", [None, "", "{", "[]", '{"lessons": []}', '{"lessons": {"09_lesson.ipynb": 3}}',
-                                    '{"lessons": {"09_lesson.ipynb": {"copied": "x"}}}'])
+                                    '{"lessons": {"09_lesson.ipynb": {"copied": "x"}}}',
+                                    '{"lessons": {"09_lesson.ipynb": {"copied": "x", "seen": "x", "cells": {"a": 1}}}}'])
 def test_without_a_record_nothing_that_differs_is_replaced(record, course):
     course.open()
     file = course.own / course_folder.RECORD

@@ -24,8 +24,8 @@ from transfer_lessons.commands.findings import (
 )
 
 # Servers, and what comes from them.
-SERVERS = {"https://huggingface.co": "networks of timm",
-           "https://download.pytorch.org": "networks of torchvision",
+SERVERS = {"https://huggingface.co": "timm's networks",
+           "https://download.pytorch.org": "torchvision's networks",
            "https://thor.robots.ox.ac.uk": "pets() and flowers()"}
 NEEDED_MEMORY = 2 * 2**30  # bytes, for the lessons on the built-in images
 NEEDED_DISK = 2**30
@@ -51,7 +51,9 @@ def check_device() -> Iterator[Finding]:
     elif device.type != "cpu":
         yield Finding("ok", f"accelerator: {device.type}")
     else:
-        yield Finding("ok", f"CPU, {torch.get_num_threads()} threads; the lessons need no more")
+        threads = torch.get_num_threads()
+        yield Finding("ok", f"CPU, {threads} thread{'' if threads == 1 else 's'}: enough for the "
+                      "lessons")
         if shutil.which("nvidia-smi"):
             yield Finding("note", "There is an NVIDIA driver here, but this torch finds no GPU.",
                           "see https://pytorch.org/get-started/locally for the torch that fits it")
@@ -135,8 +137,8 @@ def check_writing() -> Iterator[Finding]:
     yield writes(here, "your copies of the lessons", "go to a folder of yours: cd FOLDER")
     if in_colab() and "drive" not in progress.parts:
         yield Finding("note", "Colab deletes its files when a session ends, your progress among "
-                      "them. To keep it in your Google Drive, run this in a cell of its own, before "
-                      "the lesson.", KEEP_IN_DRIVE)
+                      "them. To keep it in your Google Drive, run this in a cell before the "
+                      "lesson.", KEEP_IN_DRIVE)
 
 
 def writes(folder: Path, purpose: str, mend: str) -> Finding:
@@ -159,8 +161,8 @@ def check_network() -> Iterator[Finding]:
         yield Finding("ok", "every server replies that downloads come from")
         return
     names = ", ".join(server.partition("//")[2] for server in silent)
-    yield Finding("note", f"no reply from {names}: no download of {', '.join(silent.values())}. "
-                  "The built-in images and the default network need none.",
+    yield Finding("note", f"no reply from {names}: {', '.join(silent.values())} cannot be "
+                  "downloaded. The built-in images and the default network need no download.",
                   "connect to the internet, or set HTTPS_PROXY where there is a proxy")
 
 

@@ -87,10 +87,18 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     try:
         lessons = json.loads((folder / RECORD).read_bytes())["lessons"]
-        return {name: entry for name, entry in lessons.items()
-                if {"copied", "seen", "cells"} <= entry.keys()}
+        return {name: entry for name, entry in lessons.items() if is_entry(entry)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def is_entry(entry: Any) -> bool:
+    """Whether this is what `renew` puts into a record for one lesson."""
+    if not isinstance(entry, dict) or not {"copied", "seen", "cells"} <= entry.keys():
+        return False
+    cells = entry["cells"]
+    return isinstance(cells, dict) and all(
+        isinstance(cell, list) and len(cell) == 2 for cell in cells.values())
 
 
 def summary(cells: list[Cell]) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ import math
 import numpy as np
 
 from transfer_lessons.core import paired_comparison
-from transfer_lessons.exercises.kit import Choice, Exercise, Question, Wrong
+from transfer_lessons.exercises.kit import Choice, Exercise, Question, Wrong, call_for_numbers
 from transfer_lessons.freezing import spread_lrs
 
 
@@ -271,6 +271,7 @@ def correct(both, a_only, b_only, neither):
 COMPARE = Exercise(
     "compare", compare, idea="compare two networks on the same images, image by image",
     expected=compare_by_library,
+    observe=call_for_numbers,
     cases={"20 to 7": lambda: correct(60, 20, 7, 13),
            "7 to 20": lambda: correct(60, 7, 20, 13),
            "3 to 1": lambda: correct(80, 3, 1, 16),

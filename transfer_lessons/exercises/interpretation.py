@@ -8,7 +8,8 @@ from PIL import Image
 
 from transfer_lessons.core import wilson_interval
 from transfer_lessons.data import ImageDataset
-from transfer_lessons.exercises.kit import Choice, Decision, Exercise, Question, Wrong
+from transfer_lessons.exercises.kit import (
+    Choice, Decision, Exercise, Question, Wrong, call_for_numbers)
 from transfer_lessons.interpretation import ClassificationInterpretation
 from transfer_lessons.marks import Marks
 
@@ -61,6 +62,7 @@ def images_of(text):
 CLASS_NUMBERS = Exercise(
     "class_numbers", class_numbers, idea="what a row, a column, recall and precision are",
     expected=class_numbers_by_counting,
+    observe=call_for_numbers,
     cases={"three classes": lambda: (*images_of("00 00 01 11 11 11 12 20 22"), 3),
            "a rare class": lambda: (*images_of("00 00 00 00 00 00 00 01 10 10 11"), 2),
            "a class without images": lambda: (*images_of("00 01 11 12 02"), 3),
@@ -157,6 +159,7 @@ def agresti_coull(k, n):
 INTERVAL = Exercise(
     "interval_of", interval_of, idea="how little a fraction of few images says",
     expected=library_interval,
+    observe=call_for_numbers,
     cases={"3 of 11": lambda: (3, 11), "none of 5": lambda: (0, 5), "all 7 of 7": lambda: (7, 7),
            "1 of 3": lambda: (1, 3), "300 of 400": lambda: (300, 400), "no images": lambda: (0, 0)},
     wrong=[

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from transfer_lessons.exercises.kit import Choice, Exercise, Question, Wrong
+from transfer_lessons.exercises.kit import Choice, Exercise, Question, Wrong, call_for_numbers
 
 
 def warmup_cosine(progress, peak, pct):
@@ -119,6 +119,7 @@ def restarts_from(first, last, scale=True, mult=lambda cycle_mult, i: cycle_mult
 
 RESTARTS = Exercise(
     "restart_points", restart_points, idea="where the warm restarts of SGDR fall",
+    observe=call_for_numbers,
     cases={"three cycles, each twice as long": lambda: (3, 2),
            "four cycles, each three times as long": lambda: (4, 3),
            "four cycles, equally long": lambda: (4, 1),
