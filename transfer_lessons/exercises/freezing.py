@@ -304,17 +304,17 @@ QUESTIONS = [
                         "Overfitting takes a while, and shows in the training loss first. This "
                         "came at once."),
              ]),
-    Question("You freeze the late half of the body, which has most of the parameters, instead of "
-             "the early half. Does a step get faster?", [
-                 Choice("Yes, because fewer parameters train.",
-                        "Time does not follow their number: early layers have few, but apply them "
-                        "at many places."),
-                 Choice("Hardly: the walk back must still go through it to the early half.",
-                        "The backward pass stops at the first layer that trains, so "
-                        "freezing saves most at the beginning of the network.", right=True),
-                 Choice("It takes half the time.",
-                        "The forward pass costs the same, and the gradient still has to travel "
-                        "through all the frozen layers."),
+    Question("The early half of the body has less than a tenth of the parameters. How much of a "
+             "step's time does it save to freeze it?", [
+                 Choice("Less than a tenth: time follows the parameters.",
+                        "Early layers have few, but apply each of them at many places of large "
+                        "feature maps."),
+                 Choice("Much more: the backward pass need not enter it.",
+                        "Its few parameters are used at many places, and walking back through them "
+                        "takes time. The bars above show how much.", right=True),
+                 Choice("Nothing: the forward pass must go through it anyway.",
+                        "That much is true, but the backward pass stops at the first layer that "
+                        "trains, and it takes longer than the forward pass."),
              ]),
     Question("What lies midway between the learning rates 1e-6 and 1e-4?", [
         Choice("5e-5", "That is about the mean: fifty times the first, and only half of the last."),
