@@ -291,8 +291,8 @@ QUESTIONS = [
         Choice("A: it makes fewer mistakes.",
                "Fewer by six or seven images. Another split could turn it round."),
         Choice("It is open: repeat it on several splits, each head at its best learning rate.",
-               "The lesson's heads differed as much until both had a learning rate that "
-               "suited them.", right=True),
+               "The lesson's two heads drew level once each had a learning rate that suited "
+               "it.", right=True),
         Choice("B: a more complex head will win on more data.",
                "Nothing here says that, nor which of the two is more complex."),
     ]),
