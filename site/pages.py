@@ -75,6 +75,9 @@ def page_links(markdown: str, repository: str) -> str:
     """
     markdown = markdown.replace(BADGE, "images/colab.svg")
     markdown = markdown.replace("](../images/", "](images/")
+    # Jupyter's anchors are headings as they are written, with a hyphen for each space.
+    markdown = re.sub(r"\]\((\w*(?:\.ipynb)?)#([^)\s]+)\)",
+                      lambda found: f"]({found[1]}#{slug(found[2])})", markdown)
     return markdown.replace("](../", f"]({repository}/")
 
 

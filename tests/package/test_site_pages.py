@@ -42,13 +42,13 @@ def test_the_first_mention_of_a_term_is_linked_in_prose_alone():
 
 
 def test_a_page_has_the_lessons_cells_without_what_only_nbdev_reads():
-    made = page(notebook(("markdown", "# A title\n![](../images/a.png) [b](../B.md)"),
+    made = page(notebook(("markdown", "# A title\n![](../images/a.png) [b](../B.md) [c](#What-is-C?)"),
                          ("code", "#| default_exp data"),
                          ("code", "#| export\ndef double(x):\n    return 2 * x"),
                          ("code", 'if find_spec("transfer_lessons") is None:\n    pass')),
                 "https://host/blob/main")
     sources = [cell["source"] for cell in made["cells"]]
-    assert sources[0].endswith("![](images/a.png) [b](https://host/blob/main/B.md)")
+    assert sources[0].endswith("![](images/a.png) [b](https://host/blob/main/B.md) [c](#what-is-c)")
     assert sources[1] == "def double(x):\n    return 2 * x"
     assert made["cells"][2]["metadata"]["tags"] == ["hide-input"]
     assert len(sources) == 3
