@@ -41,15 +41,23 @@ def held_out(answer, n_images, fraction, seed=1):
 
 
 def about(found, wanted, tolerance):
-    """The wanted fraction where the one found is as close as luck allows, else the one found."""
-    return wanted if abs(found - wanted) <= tolerance else float(f"{found:.1g}")
+    """The wanted fraction where the one found is as close as luck allows.
+
+    Else a round number close to the one found, so that luck does not tell the same mistakes apart.
+    """
+    if abs(found - wanted) <= tolerance:
+        return wanted
+    tenths = [i / 10 for i in range(11)]
+    round_numbers = [number for number in [1 / 256, 0.01, 0.65, *tenths] if number != wanted]
+    nearest = min(round_numbers, key=lambda number: abs(number - found))
+    return nearest if abs(nearest - found) <= 0.2 * nearest else round(found, 3)
 
 
 def look_at_split(answer, asked, n_images, fraction):
     """Measure what is asked about the images that an answer holds out."""
     chosen = held_out(answer, n_images, fraction)
     if asked == "fraction held out":
-        tolerance = 5 * (fraction * (1 - fraction) / n_images) ** 0.5
+        tolerance = 4 * (fraction * (1 - fraction) / n_images) ** 0.5
         return about(len(chosen) / n_images, fraction, tolerance)
     if asked == "of them also held out by seed 2":
         both = chosen & held_out(answer, n_images, fraction, seed=2)
