@@ -1,8 +1,6 @@
-"""The learner's folder: lessons come into it and are renewed there, and no work is overwritten.
-
-Beside the lessons lies a small record of what was copied. A lesson whose content still has the hash
-in the record is as it came, so a new version may replace it. Any other is the learner's and stays.
-"""
+"""The learner's folder: lessons come into it and are renewed there, and no work is overwritten."""
+# Beside the lessons lies a small record of what was copied. A lesson whose content still has the
+# hash in the record is as it came, so a new version may replace it. Any other is the learner's.
 from __future__ import annotations
 
 import hashlib
