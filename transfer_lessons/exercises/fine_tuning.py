@@ -326,7 +326,7 @@ QUESTIONS = [
         Choice("The learning rate is too high.",
                "No step was taken, so the learning rate played no part."),
         Choice("BatchNorm's running statistics moved.",
-               "Yes. Unfrozen layers are in training mode, so the statistics move to those of "
+               "Unfrozen layers are in training mode, so the statistics move to those of "
                "the new "
                "images, and every weight was made for the old ones.", right=True),
         Choice("The head forgets while it is not trained.",
@@ -337,7 +337,7 @@ QUESTIONS = [
                "A gap is no fault: every network that learns well has one. As long as the "
                "validation loss falls, training goes on paying."),
         Choice("No: the validation loss still falls.",
-               "Yes. Overfitting is when the validation loss rises while the training loss goes on "
+               "Overfitting is when the validation loss rises while the training loss goes on "
                "falling. Here, train longer.", right=True),
         Choice("It cannot be, if the body is frozen.",
                "A frozen body does not protect: a head can overfit on its own, as this lesson's "
@@ -350,6 +350,6 @@ QUESTIONS = [
                "The start of the cycle comes from div. A slice spreads learning rates over "
                "layer groups, and the head takes its last value."),
         Choice("Nothing.",
-               "Yes. The slice's first value belongs to layers that are frozen. The plot of the "
+               "The slice's first value belongs to layers that are frozen. The plot of the "
                "schedule shows it all the same.", right=True)]),
 ]

@@ -334,7 +334,7 @@ QUESTIONS = [
                "Often it is not: an unusual image, or one that belongs to two classes, has a "
                "large loss with a correct label. Look at it."),
         Choice("Nothing certain: look at the image.",
-               "Yes. The network was confident of another class. Whether it or the label is "
+               "The network was confident of another class. Whether it or the label is "
                "wrong, only "
                "somebody who looks can say.", right=True),
         Choice("It is right, because the network has never seen it.",
@@ -346,7 +346,7 @@ QUESTIONS = [
                "Calibrated means that the two agree. Here the mean confidence lies outside the "
                "interval of the accuracy."),
         Choice("Overconfident.",
-               "Yes. It claims more than it delivers, and the gap is larger than chance explains. "
+               "It claims more than it delivers, and the gap is larger than chance explains. "
                "Do not act on its 81 %.", right=True),
         Choice("Underconfident: it knows less than it could.",
                "Underconfident is the other way round: right more often than it claims.")]),
@@ -359,7 +359,7 @@ QUESTIONS = [
                "One comparison of this size cannot show that either. No evidence of a gain is no "
                "evidence of no gain."),
         Choice("Nothing yet: repeat it with other seeds or splits, in pairs.",
-               "Yes. In this lesson ten pairs were needed, and what counted was the gain within "
+               "In this lesson ten pairs were needed, and what counted was the gain within "
                "each "
                "pair.", right=True)]),
 ]

@@ -288,7 +288,7 @@ QUESTIONS = [
                "The loss is low there because the *lower* learning rates before it brought it "
                "down. At 0.05 it has just stopped falling."),
         Choice("At that point the loss has stopped falling, and the curve is late.",
-               "Yes. Lower learning rates brought the loss down, and smoothing shows the turn some "
+               "Lower learning rates brought the loss down, and smoothing shows the turn some "
                "batches after it happened. Take a tenth of it, or a point on the fall.",
                right=True),
         Choice("Because the test used training images.",
@@ -302,7 +302,7 @@ QUESTIONS = [
                "It suited a new head. Pretrained layers are destroyed at learning rates that a new "
                "head needs."),
         Choice("The rise: stay well to the left of it.",
-               "Yes. The rise is the one thing such a curve shows clearly. Go a factor of ten "
+               "The rise is the one thing such a curve shows clearly. Go a factor of ten "
                "below, "
                "and less for the first layers.", right=True)]),
     Question("Two suggestion functions disagree by a factor of 10,000 on one curve. What now?", [
@@ -310,7 +310,7 @@ QUESTIONS = [
                "One of them reads noise, and a mean with noise is noise. In between there may "
                "even be nothing to find."),
         Choice("Look at the plot: one of them points at noise.",
-               "Yes. Usually it lies in the flat left, where one lucky batch fools it. A factor of "
+               "Usually it lies in the flat left, where one lucky batch fools it. A factor of "
                "three would not matter; this one does.", right=True),
         Choice("Take the lower one, to be safe.",
                "At a learning rate that does nothing you are safe, and learn nothing. When they "

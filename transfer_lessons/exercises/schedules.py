@@ -283,7 +283,7 @@ QUESTIONS = [
              "above the lowest possible. The gradient still points somewhere else at each step. "
              "What do you do first?", [
         Choice("Lower the learning rate.",
-               "Yes. The weights are jittering around the bottom, because each batch points "
+               "The weights are jittering around the bottom, because each batch points "
                "somewhere "
                "else. Shorter steps jitter less: that is why falling pays.", right=True),
         Choice("Raise it, to get out of the local minimum.",
@@ -298,7 +298,7 @@ QUESTIONS = [
                "It is tempting, but each cycle also had more steps than the one before. Without a "
                "control you cannot tell the jump from the steps."),
         Choice("Nothing yet: compare with one cosine over as many steps.",
-               "Yes. Here that control was better in the valley, and a tie for the network. What "
+               "Here that control was better in the valley, and a tie for the network. What "
                "restarts do buy is a settled network at the end of each cycle.", right=True),
         Choice("That the cycles were too short.",
                "They may be or not: a later cycle that ends lower does not tell, as it started "
@@ -312,7 +312,7 @@ QUESTIONS = [
                "The damage is done in the first steps, where a schedule that only falls is "
                "highest."),
         Choice("No: the first steps did it. A warm-up would have helped.",
-               "Yes. One-cycle starts at a 25th of the peak, so the first steps, whose "
+               "One-cycle starts at a 25th of the peak, so the first steps, whose "
                "gradients are "
                "large, are short.", right=True)]),
 ]

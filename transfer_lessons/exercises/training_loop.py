@@ -467,7 +467,7 @@ QUESTIONS = [
         Choice("It would take too long to compute.",
                "It costs next to nothing, less than the loss does. The trouble is its gradient."),
         Choice("Its gradient is zero almost everywhere.",
-               "Yes. A small change of a weight usually changes no prediction, so the error "
+               "A small change of a weight usually changes no prediction, so the error "
                "rate does "
                "not say in which direction to go. The loss does.", right=True),
         Choice("The loss and the error rate have the same gradient anyway.",
@@ -478,7 +478,7 @@ QUESTIONS = [
                "That is the usual mix-up. eval() changes what layers such as dropout and "
                "BatchNorm do. torch.no_grad() switches the recording off."),
         Choice("There are gradients, as in training mode.",
-               "Yes. The mode and the gradients are two switches, and evaluation needs both.",
+               "The mode and the gradients are two switches, and evaluation needs both.",
                right=True),
         Choice("An error: a model in evaluation mode cannot run backward.",
                "It can. Lesson 11 uses that, to see where a trained network looked.")]),
@@ -488,7 +488,7 @@ QUESTIONS = [
                "It looks like one, but nothing slows it down: it runs past the bottom and up the "
                "other side. And ten times the learning rate ends far up."),
         Choice("No: it is momentum 1, a ball without friction.",
-               "Yes. Gradients add up for ever, so it never settles. If you want momentum, choose "
+               "Gradients add up for ever, so it never settles. If you want momentum, choose "
                "it on purpose, below 1.", right=True),
         Choice("No: the sum of gradients points in random directions.",
                "Each gradient in the sum was a good direction at its time. What is wrong is "
