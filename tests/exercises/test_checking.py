@@ -21,6 +21,7 @@ from transfer_lessons.exercises import (
 from transfer_lessons.exercises.comparing import Raised, same, shown
 from transfer_lessons.exercises.kit import Choice, Decision, Exercise, Question, Wrong
 from transfer_lessons.exercises.questions import Questions
+from transfer_lessons.exercises.report import marked_up
 from transfer_lessons.exercises.running import is_blank
 
 
@@ -280,6 +281,14 @@ def test_a_blank_is_told_from_an_answer():
     assert not is_blank(unfinished)
     assert not is_blank(0)
     assert not is_blank(print)
+
+
+@pytest.mark.parametrize(("text", "page"), [
+    ("`a * b`", "<code>a * b</code>"), ("it is *not* so", "it is <em>not</em> so"),
+    ("peak * pct * 2", "peak * pct * 2"), ("2*x*3", "2*x*3"), ("**all** of *it*", "<b>all</b> of <em>it</em>"),
+    ("1 < 2", "1 &lt; 2")])
+def test_text_is_marked_up(text, page):
+    assert marked_up(text) == page
 
 
 def test_questions_answer_without_a_script():

@@ -22,9 +22,10 @@ class Row(NamedTuple):
 
 
 def marked_up(text: str) -> str:
-    """Text as HTML, with `code` and **bold**."""
+    """Text as HTML, with `code`, *emphasis* and **bold**; the stars of a product stay."""
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
-    return re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", text)
+    text = re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", text)
+    return re.sub(r"(?<![\w*])\*(?=\S)([^*]+)(?<=\S)\*(?![\w*])", r"<em>\1</em>", text)
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
