@@ -97,8 +97,8 @@ def install_wheel() -> None:
 
 
 def install_what_lessons_install() -> None:
-    """What lesson 16 installs by itself in Colab, where it has a network."""
-    packages = ("onnx", "onnxscript", "onnxruntime")
+    """What lessons 16 and 17 install by themselves in Colab, where there is a network."""
+    packages = ("onnx", "onnxscript", "onnxruntime", "elpv-dataset")
     subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", *packages], check=True)
 
 

@@ -2,9 +2,14 @@
 import socket
 import sys
 import types
+from importlib.machinery import ModuleSpec
 
 colab = types.ModuleType("google.colab")
-google = sys.modules.setdefault("google", types.ModuleType("google"))
+colab.__spec__ = ModuleSpec("google.colab", None)  # Accelerate looks whether it can be found
+try:
+    import google  # protobuf has a place in it, too
+except ImportError:
+    google = sys.modules["google"] = types.ModuleType("google")
 google.colab = colab
 sys.modules["google.colab"] = colab
 
