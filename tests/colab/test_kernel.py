@@ -170,7 +170,7 @@ def test_the_lesson_goes_on_after_the_stop_button(kernel):
              if cell.cell_type == "code" and not cell.source.startswith("#| default_exp")]
     stopped = 0
     for cell in cells:
-        if "with LossCurves(" not in cell:
+        if "with LossCurves(" not in cell or "check(" in cell:  # an exercise that is blank trains nothing
             kernel.ask(cell)
             continue
         sent = kernel.execute(cell)
