@@ -102,6 +102,28 @@ def test_ctrl_c_is_the_learners():
         check("demo.double", answer)
 
 
+class Stubborn:
+    """A value that nothing can be done with."""
+    def __eq__(self, other):
+        raise RuntimeError("no")
+
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+ENDLESS: list = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize("value", [Stubborn(), ENDLESS, torch.ones(1, device="meta")],
+                         ids=["stubborn", "endless", "without numbers"])
+def test_a_value_that_cannot_be_compared_or_shown_is_wrong_and_raises_nothing(value):
+    report = check("demo.double", lambda x: value)
+    assert report.state == "not yet"
+    assert report.cause
+    assert check("demo.share", value).state == "not yet"
+
+
 def test_an_answer_that_changes_its_input_is_told_so():
     report = check("demo.double", lambda x: x.data.mul_(2))
     assert report.state == "not yet"

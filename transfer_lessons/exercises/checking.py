@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
-
 from .comparing import Raised, same, shown
 from .kit import Decision, Exercise, Question, Wrong
 from .progress_file import NOT_ATTEMPTED, NOT_YET, PASSED, Record, add_attempt, read_progress, update
@@ -212,10 +211,14 @@ def check(name: str, answer: Any, about: Any = None) -> Report:
     if is_blank(answer):
         return Report(name, NOT_ATTEMPTED,
                       next_step=f'Replace the blank and run the cell. A nudge: `hint("{name}")`.')
-    if isinstance(exercise, Exercise):
-        report = check_function(name, exercise, answer)
-    else:
-        report = check_decision(name, exercise, answer, about)
+    try:
+        if isinstance(exercise, Exercise):
+            report = check_function(name, exercise, answer)
+        else:
+            report = check_decision(name, exercise, answer, about)
+    except Exception as error:  # a value that can be neither compared nor shown
+        report = Report(name, NOT_YET, cause="What came out cannot be compared with what was expected "
+                        f"({type(error).__name__}). Return plain numbers, tensors or arrays.")
     if report.state == PASSED:
         report.cause = exercise.why
     else:
