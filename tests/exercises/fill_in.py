@@ -4,10 +4,13 @@ Every check must then say *passed*. `nbdev-test` runs the same lessons with thei
 """
 import ast
 import inspect
+import os
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -75,16 +78,23 @@ def fill_in(notebook: nbformat.NotebookNode) -> int:
     return len(cells)
 
 
+def run_solved(file: str) -> str:
+    """Run a lesson with its exercises solved; returns what became of them."""
+    notebook = nbformat.read(file, 4)
+    n_filled = fill_in(notebook)
+    if not n_filled:
+        return f"== {file}: no exercises"
+    began = time.monotonic()
+    NotebookClient(notebook, timeout=900,
+                   resources={"metadata": {"path": str(ROOT / "nbs")}}).execute()
+    return f"== {file}: {n_filled} exercises passed, {time.monotonic() - began:.0f} s"
+
+
 def main(files: list[str]) -> None:
-    for file in files:
-        notebook = nbformat.read(file, 4)
-        n_filled = fill_in(notebook)
-        if not n_filled:
-            continue
-        began = time.monotonic()
-        NotebookClient(notebook, timeout=900,
-                       resources={"metadata": {"path": str(ROOT / "nbs")}}).execute()
-        print(f"== {file}: {n_filled} exercises passed, {time.monotonic() - began:.0f} s", flush=True)
+    os.environ["TRANSFER_LESSONS_PROGRESS"] = f"{tempfile.mkdtemp()}/progress.json"  # of nobody
+    with ProcessPoolExecutor(2) as pool:
+        for line in pool.map(run_solved, files):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 import ast
 import configparser
 import re
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +23,12 @@ FLOORS = ["preprocess", "arguments", "core", "comparison", "figures", "pixels", 
           "lr_study", "image_explorers", "cleaner", "widget_messages", "live", "app", "serve"]
 BY_HAND = {"__init__", "all", "cli"}  # every other module is exported from a notebook
 COMMANDS = ["cli", *(f"commands/{file.stem}" for file in sorted((LIBRARY / "commands").glob("[a-z]*.py")))]
+
+
+def copy_project(to: Path) -> None:
+    """Copy the working tree, but nothing that was built there: another test may be writing that."""
+    shutil.copytree(ROOT, to, ignore=shutil.ignore_patterns(
+        ".*", "__pycache__", "build", "dist", "runs", "models", "*.egg-info"))
 
 
 def settings() -> configparser.SectionProxy:

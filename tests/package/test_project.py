@@ -1,12 +1,11 @@
 """One source for everything: settings.ini, the notebooks, and what is written from them."""
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from house import LIBRARY, NOTEBOOKS, ROOT, settings
+from house import LIBRARY, NOTEBOOKS, ROOT, copy_project, settings
 from packaging.requirements import Requirement
 
 # What Colab holds (its public backend-info, August 2026): a bound above it would upgrade it.
@@ -23,7 +22,7 @@ def required(extra: str = "") -> list[Requirement]:
 
 def test_what_is_written_from_the_notebooks_is_what_they_say(tmp_path):
     copy = tmp_path / "project"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".venv*", ".git", "runs", "models"))
+    copy_project(copy)
     programs = Path(sys.executable).parent
     subprocess.run(["make", "-o", ".venv/dev", "export", f"BIN={programs}"], cwd=copy, check=True,
                    capture_output=True)

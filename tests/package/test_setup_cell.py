@@ -10,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from house import ROOT, settings
+from house import copy_project, settings
 from setup_cell import install_source, setup_cell
 
 ASK = "\nimport transfer_lessons\nprint('from', transfer_lessons.__file__)\nprint(len(icons().vocab))\n"
@@ -22,8 +22,7 @@ def host(tmp_path_factory):
     folder = tmp_path_factory.mktemp("host")
     chosen = settings()
     copy = folder / "copy" / f"{chosen['repo']}-{chosen['branch']}"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(
-        ".*", "build", "dist", "runs", "models", "tests", "*.egg-info"))
+    copy_project(copy)
     place = folder / chosen["user"] / chosen["repo"] / "archive" / chosen["branch"]
     shutil.make_archive(str(place), "zip", copy.parent, copy.name)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder))

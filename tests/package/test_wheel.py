@@ -7,8 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from house import ROOT, copy_project
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +15,7 @@ def wheel(tmp_path_factory) -> Path:
     """The wheel of the working tree, built without the network."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".venv*", ".git", "build", "runs"))
+    copy_project(source)
     subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps",
                     "--no-build-isolation", "--wheel-dir", folder, source], check=True)
     return next(folder.glob("*.whl"))

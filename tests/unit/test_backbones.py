@@ -250,7 +250,7 @@ def test_a_network_without_weights_is_refused_in_one_sentence(name, no_network):
     assert not no_network
 
 
-@pytest.mark.parametrize("arch", ["mixer_s32_224", vit_b_16], ids=str)
+@pytest.mark.parametrize("arch", ["mixer_s32_224", vit_b_16])
 def test_a_network_that_gives_no_feature_maps_is_refused(arch):
     with pytest.raises(ValueError, match="no feature maps.*convolutional network, such as 'resnet34'"):
         create_body(arch, pretrained=False)
@@ -263,7 +263,7 @@ def test_a_network_that_gives_no_feature_maps_is_refused(arch):
     (partial(vision_model, "gcvit_xxtiny", 3, False), 128, 224),
     (partial(vision_model, "maxvit_rmlp_pico_rw_256", 3, False), 224, 256),
     (partial(vision_model, inception_v3, 3, False), 32, 224),
-    (partial(vit_b_16, num_classes=3), 128, 224)], ids=str)
+    (partial(vit_b_16, num_classes=3), 128, 224)])
 def test_a_network_of_one_input_size_says_which(make, size, fits, drawings):
     dls = ImageDataLoaders(*drawings, size=size, bs=4, augment=False, device="cpu")
     with pytest.raises(ValueError, match=f"images of {fits} x {fits} pixels: make the loaders with size={fits}"):
@@ -400,7 +400,7 @@ def test_a_torchvision_body_with_its_old_head_is_the_whole_network():
 
 
 @pytest.mark.parametrize("arch", [DEFAULT_ARCH, resnet18, "mobilenetv3_small_050", "convnext_atto",
-                                  shufflenet_v2_x0_5], ids=str)
+                                  shufflenet_v2_x0_5])
 @pytest.mark.parametrize("hidden", [None, 8])
 def test_every_parameter_of_a_model_is_used(arch, hidden):
     model = vision_model(arch, 3, pretrained=False, hidden=hidden)
@@ -421,8 +421,7 @@ def test_counting_feature_maps_leaves_no_trace():
     assert torch.equal(torch.get_rng_state(), rng_state)
 
 
-@pytest.mark.parametrize("arch", [DEFAULT_ARCH, resnet18, "convnext_atto", "mobilenetv3_small_050"],
-                         ids=str)
+@pytest.mark.parametrize("arch", [DEFAULT_ARCH, resnet18, "convnext_atto", "mobilenetv3_small_050"])
 def test_n_features_is_the_number_of_feature_maps(arch):
     body = create_body(arch, pretrained=False).eval()
     with torch.no_grad():

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", params=[*((arch, False) for arch in BODIES),
-                                        *((arch, True) for arch in WHOLE)], ids=str)
+                                        *((arch, True) for arch in WHOLE)])
 def network(request):
     """Networks of several makers, each with an image size that it takes."""
     arch, whole = request.param
@@ -408,7 +408,7 @@ def test_any_real_number_is_a_learning_rate_and_comes_back_as_a_float(lr):
     slice(None), slice(1e-3, None), slice(0, 1e-3), slice(1e-5, 0), slice(-1e-5, 1e-3),
     slice(1e-5, math.inf), slice(math.nan, 1e-3), slice("1e-5", "1e-3"), slice("1e-3"),
     [1e-5, 1e-4, 0], (1e-5, math.nan, 1e-3), [1e-5, "1e-4", 1e-3],
-], ids=str)
+])
 def test_what_is_no_learning_rate_is_refused_and_shown(wrong):
     with pytest.raises(ValueError, match="A learning rate must be a positive number") as caught:
         spread_lrs(wrong, 3)

@@ -17,7 +17,7 @@ def sources(n: int) -> list[Image.Image]:
 
 
 @pytest.mark.case("labels that are none", "an error that names the image and the value")
-@pytest.mark.parametrize("value", NONE, ids=repr)
+@pytest.mark.parametrize("value", NONE)
 def test_what_is_no_label_is_refused_and_the_image_named(value):
     images = sources(3)
     images[2].info["name"] = "third.png"

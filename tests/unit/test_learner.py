@@ -131,7 +131,7 @@ def test_images_without_labels_are_predicted_and_not_validated(small_learner):
     (partial(cross_entropy, label_smoothing=0.1), lambda x: x.softmax(1)),
     (nn.BCEWithLogitsLoss(), torch.sigmoid), (partial(F.binary_cross_entropy_with_logits), torch.sigmoid),
     (binary_cross_entropy, torch.sigmoid), (nn.NLLLoss(), torch.exp), (nll, torch.exp),
-    (nn.MultiMarginLoss(), lambda x: x), (F.mse_loss, lambda x: x)], ids=str)
+    (nn.MultiMarginLoss(), lambda x: x), (F.mse_loss, lambda x: x)])
 def test_predictions_are_what_the_logits_mean_to_the_loss(small_learner, loss_func, expected):
     learn = small_learner(loss_func=loss_func)
     assert_close(learn.get_preds()[0], expected(learn.get_logits()[0]))
@@ -145,7 +145,7 @@ def test_a_loss_may_say_itself_what_its_logits_mean(small_learner):
     assert torch.equal(learn.get_preds()[0], 2 * learn.get_logits()[0])
 
 
-@pytest.mark.parametrize("dl", [3, "valid", [], ["a"], [torch.zeros(2, 3, 16, 16, dtype=torch.uint8)], object()], ids=str)
+@pytest.mark.parametrize("dl", [3, "valid", [], ["a"], [torch.zeros(2, 3, 16, 16, dtype=torch.uint8)], object()])
 def test_what_is_no_loader_is_refused(small_learner, dl):
     with ours(), pytest.raises(ValueError):
         small_learner().get_preds(dl=dl)

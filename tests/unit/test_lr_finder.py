@@ -572,7 +572,7 @@ def test_a_suggestion_function_of_ones_own_gets_the_points_that_count(learn):
     dict(num_it=19), dict(num_it=0), dict(num_it=-1), dict(num_it=100.0), dict(num_it="100"),
     dict(suggest_funcs="valley"), dict(suggest_funcs=("valley",)), dict(suggest_funcs=(valley, 3)),
     dict(suggest_funcs=(valley, valley)), dict(suggest_funcs=(lambda *_: 1.0, lambda *_: 2.0)),
-], ids=str)
+])
 def test_bad_arguments_are_refused_before_anything_runs(learn, options):
     learn.loss_func = interrupt
     (name, value), = list(options.items())[-1:]
@@ -665,7 +665,7 @@ def test_valley_of_a_noisy_fall_is_that_of_fastai_up_to_its_length():
     ([9, 8, 7, 6, 9, 5, 4, 3, 2], 8 - 8 + 2 + 1),  # one noisy point is skipped
     ([1, 2, 3, 4, 5, 6, 7, 8, 9], 0),  # no fall at all
     ([5, 5, 5, 5, 5, 5, 5, 5, 5], 0),  # flat is no fall
-], ids=str)
+])
 def test_valley_of_curves_counted_by_hand(losses, index):
     assert valley(rates(9), losses) == rates(9)[index]
 

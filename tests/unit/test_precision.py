@@ -104,7 +104,7 @@ def test_float16_becomes_bfloat16_on_a_cpu_and_says_so(small_learner, capsys):
 @pytest.mark.parametrize("can, wanted, gets", [
     ({torch.float16}, torch.bfloat16, torch.float16), ({torch.bfloat16}, torch.float16, torch.bfloat16),
     (set(), torch.float16, torch.float32), (set(), torch.bfloat16, torch.float32),
-    ({torch.float16, torch.bfloat16}, torch.float16, torch.float16)], ids=str)
+    ({torch.float16, torch.bfloat16}, torch.float16, torch.float16)])
 def test_a_device_gets_what_comes_next_and_a_sentence(monkeypatch, capsys, can, wanted, gets):
     monkeypatch.setattr(precision, "can_train", lambda choice: choice.dtype in {*can, torch.float32})
     device = torch.device("cuda")
@@ -130,7 +130,7 @@ def test_only_float16_has_a_scaler():
     ("cuda", torch.float32, torch.contiguous_format), ("cuda", torch.float16, torch.channels_last),
     ("cuda", torch.bfloat16, torch.channels_last), ("mps", torch.float32, torch.contiguous_format),
     ("mps", torch.float16, torch.contiguous_format), ("cpu", torch.float32, torch.channels_last),
-    ("cpu", torch.bfloat16, torch.channels_last)], ids=str)
+    ("cpu", torch.bfloat16, torch.channels_last)])
 def test_the_layout_suits_device_and_format(device, dtype, layout):
     assert fastest_format(nn.Conv2d(16, 16, 3), torch.device(device), dtype) == layout
 

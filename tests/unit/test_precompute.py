@@ -276,7 +276,7 @@ def test_a_folder_that_is_a_file_is_refused_before_the_body_runs(frozen_learner,
 
 
 @pytest.mark.parametrize("options", [{"max_memory": -1}, {"max_memory": "2GB"}, {"folder": 3}, {"folder": ""},
-                                     {"views": 0}, {"views": "2"}, {"views": 2}], ids=str)
+                                     {"views": 0}, {"views": "2"}, {"views": 2}])
 def test_arguments_of_precompute_are_checked_before_the_body_runs(frozen_learner, options, monkeypatch):
     monkeypatch.setattr(FrozenBody, "activations", lambda *_: pytest.fail("the body ran"))
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -191,7 +191,7 @@ def test_a_start_beyond_the_epochs_is_refused(small_learner, start):
 
 
 @pytest.mark.parametrize("lr", [0, 0.0, -1e-3, math.nan, math.inf, "1e-3", None, slice(1e-4, 1e-6),
-                                slice(-1, 1), slice(None, None), [1e-3, 1e-3], [1e-3, 1e-3, 0]], ids=str)
+                                slice(-1, 1), slice(None, None), [1e-3, 1e-3], [1e-3, 1e-3, 0]])
 @pytest.mark.parametrize("method", ["fit", "fit_one_cycle"])
 def test_learning_rates_that_are_none_are_refused(small_learner, state_of, assert_same, method, lr):
     learn = small_learner()
@@ -203,7 +203,7 @@ def test_learning_rates_that_are_none_are_refused(small_learner, state_of, asser
     assert learn.opt is None and not learn.recorder.losses
 
 
-@pytest.mark.parametrize("options", [{"pct_start": 30}, {"div": 0}, {"moms": (0.9, 0.8)}], ids=str)
+@pytest.mark.parametrize("options", [{"pct_start": 30}, {"div": 0}, {"moms": (0.9, 0.8)}])
 def test_bad_schedules_are_refused_before_anything_changes(small_learner, state_of, assert_same, options):
     learn = small_learner()
     before = state_of(learn)
