@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from transfer_lessons.exercises.comparing import Raised, same, shown
 from transfer_lessons.exercises.kit import Choice, Decision, Exercise, Question, Wrong
 from transfer_lessons.exercises.questions import Questions
 from transfer_lessons.exercises.report import marked_up
-from transfer_lessons.exercises.running import is_blank
+from transfer_lessons.exercises.running import TimeUp, is_blank, time_limit
 
 
 def double(x):
@@ -93,6 +94,14 @@ def test_an_answer_that_hangs_is_stopped(nap, monkeypatch):
     report = check("demo.double", answer)
     assert time.monotonic() - began < 30
     assert "did not finish in time" in report.cause
+
+
+def test_an_answer_that_ends_just_as_its_time_does_raises_no_ctrl_c():
+    for attempt in range(400):
+        end = time.monotonic() + 0.004 + (attempt % 20 - 10) * 2e-5
+        with suppress(TimeUp), time_limit(0.004):
+            while time.monotonic() < end:
+                pass
 
 
 def test_ctrl_c_is_the_learners():

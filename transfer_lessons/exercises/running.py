@@ -59,14 +59,17 @@ def time_limit(seconds: float) -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     watcher.start()
     try:
-        yield
+        try:
+            yield
+        finally:  # the interrupt may still come, until the watcher has ended
+            finished.set()
+            watcher.join()
     except KeyboardInterrupt:
         if not was_interrupted.is_set():
             raise  # the learner pressed Ctrl-C
         raise TimeUp from None
     finally:
         finished.set()
-        watcher.join()
         signal.signal(signal.SIGINT, before)
     if was_interrupted.is_set():
         raise TimeUp
