@@ -12,7 +12,7 @@ from transfer_lessons.network_checks import fastest_format
 """
 LESSON = Path(__file__).parents[2] / "nbs" / "08_training_loop.ipynb"
 # At which step to turn by how many ticks of the slider: up threefold until it bursts, and far back.
-TURNS = {20: 10, 28: 10, 36: 10, 42: -30}
+TURNS = {20: 10, 28: 10, 36: 10, 44: -30}
 
 
 def lesson_cells() -> list[str]:
