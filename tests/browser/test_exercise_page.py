@@ -50,4 +50,4 @@ def test_the_learning_rate_is_driven_to_the_brink_and_back_in_the_page(browser, 
                 page.keyboard.press("ArrowRight" if ticks > 0 else "ArrowLeft")
         page.evaluate("window.tlDone")
         wait_until(page, lambda: "training_loop.my_drive" in area.inner_text())
-        assert "passed" in area.inner_text(), area.inner_text()
+        assert "training_loop.my_drive passed" in area.inner_text(), area.inner_text()
